@@ -1,0 +1,264 @@
+//! Bytes of a Kafka value to records and back.
+//!
+//! The first byte tells the framing: Avro single-object (`C3 01` + CRC-64 fingerprint of the writer's schema, what we
+//! write; needs no registry) or Confluent (`00` + schema id, for ids that the configuration names). Every released
+//! schema stays readable for ever: values are decoded with the schema of their writer, and fields that it lacks take
+//! their defaults. Hostile bytes are an error value in bounded time and memory: text is borrowed from the input,
+//! every element costs at least a byte of it, and [`ITEMS_MAX`] bounds the elements of one array or map.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::LazyLock;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_avro_fast::Schema;
+use serde_avro_fast::de::{DeserializerConfig, DeserializerState, read::SliceRead};
+use serde_avro_fast::ser::{SerializerConfig, SerializerState};
+
+use crate::dead_letter::Reason;
+use crate::{Anomaly, Event, EventRef, Session};
+
+/// Most elements that one array or map of a value may have.
+pub const ITEMS_MAX: usize = 65_536;
+/// Deepest nesting that a value may have; our schemas need 12.
+const DEPTH_MAX: usize = 32;
+/// Bytes before the datum in the single-object framing.
+pub const SINGLE_OBJECT_HEADER_BYTES: usize = 10;
+const CONFLUENT_HEADER_BYTES: usize = 5;
+
+/// Source text of the current schemas, for registries, documentation and outside readers.
+pub mod source {
+    /// `avro/event.avsc`.
+    pub const EVENT: &str = include_str!("../avro/event.avsc");
+    /// `avro/session.avsc`.
+    pub const SESSION: &str = include_str!("../avro/session.avsc");
+    /// `avro/anomaly.avsc`.
+    pub const ANOMALY: &str = include_str!("../avro/anomaly.avsc");
+}
+
+/// The kinds of record that stand in our topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// [`Event`].
+    Event,
+    /// [`Session`].
+    Session,
+    /// [`Anomaly`].
+    Anomaly,
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No value, or too short for any framing.
+    #[error("value of {bytes} bytes is too short for a framing; write Avro single-object encoding (C3 01 + fingerprint)")]
+    TooShort {
+        /// Length of the value.
+        bytes: usize,
+    },
+    /// The first bytes are of no framing that we know.
+    #[error("first bytes {first:02x} {second:02x} are no known framing; write Avro single-object encoding (C3 01 + fingerprint)")]
+    UnknownFraming {
+        /// First byte.
+        first: u8,
+        /// Second byte.
+        second: u8,
+    },
+    /// Written with a schema that no released version has.
+    #[error("schema fingerprint {0:016x} is of no released version; write with a schema of schemas/avro, or upgrade")]
+    UnknownFingerprint(u64),
+    /// Written with a registry id that the configuration does not name.
+    #[error("schema id {0} is not configured; name it under [schemas.registry_ids]")]
+    UnknownRegistryId(u32),
+    /// The bytes do not fit the schema.
+    #[error("value does not fit its schema: {0}")]
+    Malformed(String),
+    /// The datum ends before the value does.
+    #[error("{0} bytes or more follow after the end of the value")]
+    TrailingBytes(usize),
+}
+
+impl DecodeError {
+    /// The reason that a dead letter carries for it.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TooShort { .. } | Self::UnknownFraming { .. } => Reason::UnknownFraming,
+            Self::UnknownFingerprint(_) | Self::UnknownRegistryId(_) => Reason::UnknownSchema,
+            Self::Malformed(_) | Self::TrailingBytes(_) => Reason::Malformed,
+        }
+    }
+}
+
+/// A record could not be written. Only values that break the contract cannot, for example a number that is no number.
+#[derive(Debug, thiserror::Error)]
+#[error("value does not fit the schema of {record:?}: {message}")]
+pub struct EncodeError {
+    record: Record,
+    message: String,
+}
+
+/// One released version of one schema.
+struct Version {
+    record: Record,
+    schema: Schema,
+    fingerprint: [u8; 8],
+}
+
+/// Every released version; the newest of each record first. `avro/released/` keeps the text of each for ever.
+static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
+    [(Record::Event, source::EVENT), (Record::Session, source::SESSION), (Record::Anomaly, source::ANOMALY)]
+        .into_iter()
+        .map(|(record, text)| {
+            let schema: Schema = text.parse().expect("the schemas are part of the program and parsed in its tests");
+            let fingerprint = *schema.rabin_fingerprint();
+            Version { record, schema, fingerprint }
+        })
+        .collect()
+});
+
+fn current(record: Record) -> &'static Version {
+    VERSIONS.iter().find(|version| version.record == record).expect("each record has a current version")
+}
+
+/// CRC-64 fingerprint of the schema that a record is written with, in the byte order of the framing.
+pub fn fingerprint(record: Record) -> [u8; 8] {
+    current(record).fingerprint
+}
+
+/// Reads records in both framings.
+#[derive(Debug, Clone, Default)]
+pub struct Decoder {
+    registry: HashMap<u32, Record>,
+}
+
+impl Decoder {
+    /// A decoder that also accepts Confluent framing with these schema ids, each the current schema of its record.
+    pub fn with_registry_ids(registry: HashMap<u32, Record>) -> Self {
+        Self { registry }
+    }
+
+    /// Reads an event in place: its text is borrowed from `bytes`.
+    pub fn event<'a>(&self, bytes: &'a [u8]) -> Result<EventRef<'a>, DecodeError> {
+        self.decode(Record::Event, bytes)
+    }
+
+    /// Reads a session.
+    pub fn session(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
+        self.decode_owned(Record::Session, bytes)
+    }
+
+    /// Reads an anomaly.
+    pub fn anomaly(&self, bytes: &[u8]) -> Result<Anomaly, DecodeError> {
+        self.decode_owned(Record::Anomaly, bytes)
+    }
+
+    fn decode_owned<T: DeserializeOwned>(&self, record: Record, bytes: &[u8]) -> Result<T, DecodeError> {
+        self.decode(record, bytes)
+    }
+
+    fn decode<'a, T: Deserialize<'a>>(&self, record: Record, bytes: &'a [u8]) -> Result<T, DecodeError> {
+        let (version, datum) = self.unframe(record, bytes)?;
+        let mut config = DeserializerConfig::new(&version.schema);
+        config.max_seq_size = ITEMS_MAX;
+        config.allowed_depth = DEPTH_MAX;
+        let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
+        let value =
+            T::deserialize(state.deserializer()).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+        let mut rest = [0_u8; 16];
+        match state.into_reader().read(&mut rest) {
+            Ok(0) => Ok(value),
+            Ok(bytes) => Err(DecodeError::TrailingBytes(bytes)),
+            Err(error) => Err(DecodeError::Malformed(error.to_string())),
+        }
+    }
+
+    fn unframe<'a>(&self, record: Record, bytes: &'a [u8]) -> Result<(&'static Version, &'a [u8]), DecodeError> {
+        match *bytes {
+            [0xC3, 0x01, a, b, c, d, e, f, g, h, ref datum @ ..] => {
+                let fingerprint = [a, b, c, d, e, f, g, h];
+                VERSIONS
+                    .iter()
+                    .find(|version| version.fingerprint == fingerprint && version.record == record)
+                    .map(|version| (version, datum))
+                    .ok_or(DecodeError::UnknownFingerprint(u64::from_le_bytes(fingerprint)))
+            }
+            [0x00, a, b, c, d, ref datum @ ..] => {
+                let id = u32::from_be_bytes([a, b, c, d]);
+                match self.registry.get(&id) {
+                    Some(&named) if named == record => Ok((current(record), datum)),
+                    _ => Err(DecodeError::UnknownRegistryId(id)),
+                }
+            }
+            [first, second, ..] if first != 0xC3 && first != 0x00 || second != 0x01 && first == 0xC3 => {
+                Err(DecodeError::UnknownFraming { first, second })
+            }
+            _ => Err(DecodeError::TooShort { bytes: bytes.len() }),
+        }
+    }
+}
+
+/// Writes records; keeps the buffers of the encoder from one record to the next.
+pub struct Encoder {
+    event: SerializerConfig<'static>,
+    session: SerializerConfig<'static>,
+    anomaly: SerializerConfig<'static>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// An encoder for the current schemas.
+    pub fn new() -> Self {
+        let config = |record| SerializerConfig::new(&current(record).schema);
+        Self { event: config(Record::Event), session: config(Record::Session), anomaly: config(Record::Anomaly) }
+    }
+
+    /// An event in single-object framing; `S` is `String` or `&str`.
+    pub fn event<S: Serialize + Ord>(&mut self, event: &Event<S>) -> Result<Vec<u8>, EncodeError> {
+        encode(Record::Event, event, &mut self.event, single_object_header(Record::Event))
+    }
+
+    /// An event in Confluent framing, for topics whose consumers read through a registry.
+    pub fn event_confluent<S: Serialize + Ord>(&mut self, event: &Event<S>, id: u32) -> Result<Vec<u8>, EncodeError> {
+        let mut header = Vec::with_capacity(512);
+        header.push(0x00);
+        header.extend_from_slice(&id.to_be_bytes());
+        debug_assert_eq!(header.len(), CONFLUENT_HEADER_BYTES);
+        encode(Record::Event, event, &mut self.event, header)
+    }
+
+    /// A session in single-object framing.
+    pub fn session(&mut self, session: &Session) -> Result<Vec<u8>, EncodeError> {
+        encode(Record::Session, session, &mut self.session, single_object_header(Record::Session))
+    }
+
+    /// An anomaly in single-object framing.
+    pub fn anomaly(&mut self, anomaly: &Anomaly) -> Result<Vec<u8>, EncodeError> {
+        encode(Record::Anomaly, anomaly, &mut self.anomaly, single_object_header(Record::Anomaly))
+    }
+}
+
+fn single_object_header(record: Record) -> Vec<u8> {
+    let mut header = Vec::with_capacity(512);
+    header.extend_from_slice(&[0xC3, 0x01]);
+    header.extend_from_slice(&current(record).fingerprint);
+    header
+}
+
+fn encode<T: Serialize>(
+    record: Record,
+    value: &T,
+    config: &mut SerializerConfig<'static>,
+    header: Vec<u8>,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut state = SerializerState::from_writer(header, config);
+    value
+        .serialize(state.serializer())
+        .map_err(|error| EncodeError { record, message: error.to_string() })?;
+    Ok(state.into_writer())
+}
