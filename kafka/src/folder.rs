@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::IoContext;
 use crate::supervisor::is_alive;
-use crate::{Error, broker};
+use crate::{Error, node};
 
 /// Who has a data folder in use, in that process's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn find_running(data_dir: &Path, limit: Duration) -> Option<Holder> {
     // A connection first: it is refused at once where a Kafka client would try until its time is over.
     let socket = address.parse().ok()?;
     std::net::TcpStream::connect_timeout(&socket, limit).ok()?;
-    broker::answers(address, &cluster_id, limit).then_some(holder)
+    node::answers(address, &cluster_id, limit).then_some(holder)
 }
 
 /// The names in a data folder.
@@ -210,7 +210,10 @@ mod tests {
         let folder = Folder::new(&dir.path().join("kafka"));
         let held = folder.take(Duration::ZERO).unwrap();
         folder.write_holder("127.0.0.1:9092").unwrap();
-        let text = folder.take(Duration::from_secs(30)).unwrap_err().to_string();
+        let text = folder
+            .take(Duration::from_secs(30))
+            .unwrap_err()
+            .to_string();
         assert!(
             text.contains(&format!("this process ({})", std::process::id())),
             "{text}"

@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), local_kafka::Error> {
-//! let config = local_kafka::BrokerConfig::new("/tmp/somewhere")?;
+//! let config = local_kafka::BrokerConfig::new("/tmp/somewhere");
 //! let mut broker = local_kafka::Broker::start(config, &|progress| eprintln!("{progress}"))?;
 //! println!("bootstrap.servers={}", broker.address());
 //! broker.stop()?;
@@ -22,10 +22,12 @@ mod broker;
 mod distribution;
 mod error;
 mod folder;
+mod node;
 mod progress;
 mod properties;
 mod supervisor;
 mod tools;
+mod warm_up;
 
 pub mod testing;
 

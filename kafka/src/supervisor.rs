@@ -36,6 +36,8 @@ pub(crate) struct Task<'a> {
     pub output: &'a Path,
     /// What happens when the pipe closes.
     pub on_close: OnClose,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
     /// Deleted, with everything in it, after the pipe has closed and the command has ended.
     pub remove_on_close: Option<PathBuf>,
     /// Stays locked until the command has ended, even if this process is gone before.
@@ -45,8 +47,8 @@ pub(crate) struct Task<'a> {
 /// What becomes of a command whose pipe is closed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnClose {
-    /// SIGTERM, and SIGKILL after this time.
-    Stop(Duration),
+    /// SIGTERM, and SIGKILL after the grace.
+    Stop,
     /// SIGKILL at once.
     Kill,
 }
@@ -54,14 +56,14 @@ pub(crate) enum OnClose {
 impl Supervised {
     /// Starts the command. That the program exists shows in its exit status (127), not here.
     pub fn spawn(task: Task<'_>) -> io::Result<Self> {
-        let (on_close, grace) = match task.on_close {
-            OnClose::Stop(grace) => ("stop", grace),
-            OnClose::Kill => ("kill", Duration::ZERO),
+        let on_close = match task.on_close {
+            OnClose::Stop => "stop",
+            OnClose::Kill => "kill",
         };
         let mut shell = Command::new("sh");
         shell
             .args(["-c", SCRIPT, "supervisor", on_close])
-            .arg(grace.as_secs().max(1).to_string())
+            .arg(task.grace.as_secs().max(1).to_string())
             .arg(task.remove_on_close.unwrap_or_default())
             .arg(task.output)
             .arg(task.command.get_program())
@@ -95,7 +97,7 @@ impl Supervised {
             orders: script.stdin.take(),
             script,
             pid,
-            grace,
+            grace: task.grace,
         })
     }
 
@@ -126,14 +128,20 @@ impl Supervised {
         self.gone()
     }
 
-    /// SIGKILL, then waits until the command is gone.
+    /// SIGTERM, SIGKILL after the grace; waits until the command is gone. Nothing is removed.
+    pub fn stop(&mut self) -> io::Result<ExitStatus> {
+        self.order(b"stop\n")
+    }
+
+    /// SIGKILL; waits until the command is gone. Nothing is removed.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
-        if let Some(mut orders) = self.orders.take() {
+        self.order(b"kill\n")
+    }
+
+    fn order(&mut self, line: &[u8]) -> io::Result<ExitStatus> {
+        if let Some(orders) = &mut self.orders {
             // a broken pipe says that the command has ended by itself
-            let _ = orders.write_all(b"kill\n");
-            let status = self.gone();
-            drop(orders);
-            return status;
+            let _ = orders.write_all(line);
         }
         self.gone()
     }
@@ -209,7 +217,7 @@ mod tests {
         fn spawn(
             &self,
             script: &str,
-            on_close: OnClose,
+            grace_s: u64,
             remove_on_close: Option<PathBuf>,
         ) -> Supervised {
             let mut command = Command::new("sh");
@@ -217,7 +225,8 @@ mod tests {
             Supervised::spawn(Task {
                 command,
                 output: &self.output(),
-                on_close,
+                on_close: OnClose::Stop,
+                grace: Duration::from_secs(grace_s),
                 remove_on_close,
                 lock: &self.lock,
             })
@@ -236,12 +245,10 @@ mod tests {
         }
     }
 
-    const GRACE: OnClose = OnClose::Stop(Duration::from_secs(1));
-
     #[test]
     fn output_and_exit_status_are_the_commands() {
         let stage = Stage::new();
-        let mut process = stage.spawn("echo out; echo err >&2; exit 3", GRACE, None);
+        let mut process = stage.spawn("echo out; echo err >&2; exit 3", 1, None);
         let status = process.wait(Duration::from_secs(5)).unwrap().unwrap();
         assert_eq!(status.code(), Some(3));
         assert_eq!(tail(&stage.output(), 10), "out\nerr");
@@ -254,7 +261,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("file"), "x").unwrap();
         let script = "trap 'echo stopped; exit 0' TERM; echo up; while :; do sleep 0.05; done";
-        let mut process = stage.spawn(script, GRACE, Some(folder.clone()));
+        let mut process = stage.spawn(script, 1, Some(folder.clone()));
         stage.wait_for("up");
         assert!(is_alive(process.pid()));
         assert!(process.close().unwrap().success());
@@ -267,7 +274,7 @@ mod tests {
     fn one_that_ignores_the_signal_is_killed_after_the_grace() {
         let stage = Stage::new();
         let script = "trap '' TERM; echo up; while :; do sleep 0.05; done";
-        let mut process = stage.spawn(script, GRACE, None);
+        let mut process = stage.spawn(script, 1, None);
         stage.wait_for("up");
         let since = Instant::now();
         assert_eq!(process.close().unwrap().code(), Some(128 + 9));
@@ -280,8 +287,7 @@ mod tests {
         let folder = stage.dir.path().join("data");
         std::fs::create_dir(&folder).unwrap();
         let script = "trap '' TERM; echo up; while :; do sleep 0.05; done";
-        let on_close = OnClose::Stop(Duration::from_secs(10));
-        let mut process = stage.spawn(script, on_close, Some(folder.clone()));
+        let mut process = stage.spawn(script, 10, Some(folder.clone()));
         stage.wait_for("up");
         let since = Instant::now();
         assert_eq!(process.kill().unwrap().code(), Some(128 + 9));
@@ -290,11 +296,25 @@ mod tests {
     }
 
     #[test]
+    fn stopping_in_order_removes_nothing() {
+        let stage = Stage::new();
+        let folder = stage.dir.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        let script = "trap 'echo stopped; exit 7' TERM; echo up; while :; do sleep 0.05; done";
+        let mut process = stage.spawn(script, 5, Some(folder.clone()));
+        stage.wait_for("up");
+        assert_eq!(process.stop().unwrap().code(), Some(7));
+        assert_eq!(process.stop().unwrap().code(), Some(7));
+        drop(process);
+        assert!(folder.exists());
+    }
+
+    #[test]
     fn the_lock_is_held_until_the_command_is_gone() {
         let stage = Stage::new();
         stage.lock.try_lock().unwrap();
         let script = "trap 'sleep 0.5; exit 0' TERM; echo up; while :; do sleep 0.05; done";
-        let mut process = stage.spawn(script, OnClose::Stop(Duration::from_secs(5)), None);
+        let mut process = stage.spawn(script, 5, None);
         stage.wait_for("up");
         let path = stage.dir.path().join("lock");
         let Stage { dir: _dir, lock } = stage;
@@ -312,6 +332,7 @@ mod tests {
             command: Command::new("/nowhere/java"),
             output: &stage.output(),
             on_close: OnClose::Kill,
+            grace: Duration::from_secs(1),
             remove_on_close: None,
             lock: &stage.lock,
         })

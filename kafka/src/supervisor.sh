@@ -2,11 +2,11 @@
 #
 #   sh -c "$(cat supervisor.sh)" supervisor ON_CLOSE GRACE_S REMOVE OUTPUT COMMAND...
 #
-# stdin is a pipe whose other end only the asking process holds. A line "kill" on it is SIGKILL for the command.
-# Its end, for whatever reason (asked for, crash, SIGKILL of the asking process), is ON_CLOSE: "stop" (TERM, KILL
-# after GRACE_S seconds) or "kill"; after that the folder REMOVE, if not empty, is deleted. The first line of stdout
-# is the command's process id; the exit status is the command's. stderr is a lock file, which stays locked for as
-# long as anything here or the command itself has it open.
+# stdin is a pipe whose other end only the asking process holds. A line "kill" on it is SIGKILL for the command, a
+# line "stop" is SIGTERM and, after GRACE_S seconds, SIGKILL. Its end, for whatever reason (asked for, crash, SIGKILL
+# of the asking process), is ON_CLOSE, "stop" or "kill"; after that the folder REMOVE, if any, is deleted. The first
+# line of stdout is the command's process id; the exit status is the command's. stderr is a lock file, which stays
+# locked for as long as anything here or the command itself has it open.
 on_close=$1 ticks=$(($2 * 10)) remove=$3 output=$4
 shift 4
 exec 3<&0 </dev/null 4>&2 2>>"$output"
@@ -37,7 +37,7 @@ exec 3<&-
 wait "$command"
 status=$?
 kill "$watcher" 2>/dev/null
-wait "$watcher"
+wait "$watcher" 2>/dev/null
 # The watcher's 10 says that the pipe was closed; otherwise it dies of the kill above.
 if [ $? -eq 10 ] && [ -n "$remove" ]; then
     rm -rf -- "$remove"

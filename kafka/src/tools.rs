@@ -80,13 +80,12 @@ pub struct Maven {
 impl Maven {
     /// `mvn` on the path.
     pub fn find() -> Result<Self, Error> {
-        let output =
-            Command::new(Self::PROGRAM)
-                .arg("-v")
-                .output()
-                .map_err(|error| Error::MavenMissing {
-                    reason: error.to_string(),
-                })?;
+        let output = Command::new(Self::PROGRAM)
+            .arg("-v")
+            .output()
+            .map_err(|error| Error::MavenMissing {
+                reason: error.to_string(),
+            })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let first = text.lines().find(|line| line.contains("Apache Maven"));
         match first {
