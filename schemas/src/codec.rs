@@ -52,13 +52,17 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// No value, or too short for any framing.
-    #[error("value of {bytes} bytes is too short for a framing; write Avro single-object encoding (C3 01 + fingerprint)")]
+    #[error(
+        "value of {bytes} bytes is too short for a framing; write Avro single-object encoding (C3 01 + fingerprint)"
+    )]
     TooShort {
         /// Length of the value.
         bytes: usize,
     },
     /// The first bytes are of no framing that we know.
-    #[error("first bytes {first:02x} {second:02x} are no known framing; write Avro single-object encoding (C3 01 + fingerprint)")]
+    #[error(
+        "first bytes {first:02x} {second:02x} are no known framing; write Avro single-object encoding (C3 01 + fingerprint)"
+    )]
     UnknownFraming {
         /// First byte.
         first: u8,
@@ -66,7 +70,9 @@ pub enum DecodeError {
         second: u8,
     },
     /// Written with a schema that no released version has.
-    #[error("schema fingerprint {0:016x} is of no released version; write with a schema of schemas/avro, or upgrade")]
+    #[error(
+        "schema fingerprint {0:016x} is of no released version; write with a schema of schemas/avro, or upgrade"
+    )]
     UnknownFingerprint(u64),
     /// Written with a registry id that the configuration does not name.
     #[error("schema id {0} is not configured; name it under [schemas.registry_ids]")]
@@ -107,18 +113,31 @@ struct Version {
 
 /// Every released version; the newest of each record first. `avro/released/` keeps the text of each for ever.
 static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
-    [(Record::Event, source::EVENT), (Record::Session, source::SESSION), (Record::Anomaly, source::ANOMALY)]
-        .into_iter()
-        .map(|(record, text)| {
-            let schema: Schema = text.parse().expect("the schemas are part of the program and parsed in its tests");
-            let fingerprint = *schema.rabin_fingerprint();
-            Version { record, schema, fingerprint }
-        })
-        .collect()
+    [
+        (Record::Event, source::EVENT),
+        (Record::Session, source::SESSION),
+        (Record::Anomaly, source::ANOMALY),
+    ]
+    .into_iter()
+    .map(|(record, text)| {
+        let schema: Schema = text
+            .parse()
+            .expect("the schemas are part of the program and parsed in its tests");
+        let fingerprint = *schema.rabin_fingerprint();
+        Version {
+            record,
+            schema,
+            fingerprint,
+        }
+    })
+    .collect()
 });
 
 fn current(record: Record) -> &'static Version {
-    VERSIONS.iter().find(|version| version.record == record).expect("each record has a current version")
+    VERSIONS
+        .iter()
+        .find(|version| version.record == record)
+        .expect("each record has a current version")
 }
 
 /// CRC-64 fingerprint of the schema that a record is written with, in the byte order of the framing.
@@ -153,18 +172,26 @@ impl Decoder {
         self.decode_owned(Record::Anomaly, bytes)
     }
 
-    fn decode_owned<T: DeserializeOwned>(&self, record: Record, bytes: &[u8]) -> Result<T, DecodeError> {
+    fn decode_owned<T: DeserializeOwned>(
+        &self,
+        record: Record,
+        bytes: &[u8],
+    ) -> Result<T, DecodeError> {
         self.decode(record, bytes)
     }
 
-    fn decode<'a, T: Deserialize<'a>>(&self, record: Record, bytes: &'a [u8]) -> Result<T, DecodeError> {
+    fn decode<'a, T: Deserialize<'a>>(
+        &self,
+        record: Record,
+        bytes: &'a [u8],
+    ) -> Result<T, DecodeError> {
         let (version, datum) = self.unframe(record, bytes)?;
         let mut config = DeserializerConfig::new(&version.schema);
         config.max_seq_size = ITEMS_MAX;
         config.allowed_depth = DEPTH_MAX;
         let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
-        let value =
-            T::deserialize(state.deserializer()).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+        let value = T::deserialize(state.deserializer())
+            .map_err(|error| DecodeError::Malformed(error.to_string()))?;
         let mut rest = [0_u8; 16];
         match state.into_reader().read(&mut rest) {
             Ok(0) => Ok(value),
@@ -173,7 +200,11 @@ impl Decoder {
         }
     }
 
-    fn unframe<'a>(&self, record: Record, bytes: &'a [u8]) -> Result<(&'static Version, &'a [u8]), DecodeError> {
+    fn unframe<'a>(
+        &self,
+        record: Record,
+        bytes: &'a [u8],
+    ) -> Result<(&'static Version, &'a [u8]), DecodeError> {
         match *bytes {
             [0xC3, 0x01, a, b, c, d, e, f, g, h, ref datum @ ..] => {
                 let fingerprint = [a, b, c, d, e, f, g, h];
@@ -181,7 +212,9 @@ impl Decoder {
                     .iter()
                     .find(|version| version.fingerprint == fingerprint && version.record == record)
                     .map(|version| (version, datum))
-                    .ok_or(DecodeError::UnknownFingerprint(u64::from_le_bytes(fingerprint)))
+                    .ok_or(DecodeError::UnknownFingerprint(u64::from_le_bytes(
+                        fingerprint,
+                    )))
             }
             [0x00, a, b, c, d, ref datum @ ..] => {
                 let id = u32::from_be_bytes([a, b, c, d]);
@@ -190,7 +223,9 @@ impl Decoder {
                     _ => Err(DecodeError::UnknownRegistryId(id)),
                 }
             }
-            [first, second, ..] if first != 0xC3 && first != 0x00 || second != 0x01 && first == 0xC3 => {
+            [first, second, ..]
+                if first != 0xC3 && first != 0x00 || second != 0x01 && first == 0xC3 =>
+            {
                 Err(DecodeError::UnknownFraming { first, second })
             }
             _ => Err(DecodeError::TooShort { bytes: bytes.len() }),
@@ -215,16 +250,29 @@ impl Encoder {
     /// An encoder for the current schemas.
     pub fn new() -> Self {
         let config = |record| SerializerConfig::new(&current(record).schema);
-        Self { event: config(Record::Event), session: config(Record::Session), anomaly: config(Record::Anomaly) }
+        Self {
+            event: config(Record::Event),
+            session: config(Record::Session),
+            anomaly: config(Record::Anomaly),
+        }
     }
 
     /// An event in single-object framing; `S` is `String` or `&str`.
     pub fn event<S: Serialize + Ord>(&mut self, event: &Event<S>) -> Result<Vec<u8>, EncodeError> {
-        encode(Record::Event, event, &mut self.event, single_object_header(Record::Event))
+        encode(
+            Record::Event,
+            event,
+            &mut self.event,
+            single_object_header(Record::Event),
+        )
     }
 
     /// An event in Confluent framing, for topics whose consumers read through a registry.
-    pub fn event_confluent<S: Serialize + Ord>(&mut self, event: &Event<S>, id: u32) -> Result<Vec<u8>, EncodeError> {
+    pub fn event_confluent<S: Serialize + Ord>(
+        &mut self,
+        event: &Event<S>,
+        id: u32,
+    ) -> Result<Vec<u8>, EncodeError> {
         let mut header = Vec::with_capacity(512);
         header.push(0x00);
         header.extend_from_slice(&id.to_be_bytes());
@@ -234,12 +282,22 @@ impl Encoder {
 
     /// A session in single-object framing.
     pub fn session(&mut self, session: &Session) -> Result<Vec<u8>, EncodeError> {
-        encode(Record::Session, session, &mut self.session, single_object_header(Record::Session))
+        encode(
+            Record::Session,
+            session,
+            &mut self.session,
+            single_object_header(Record::Session),
+        )
     }
 
     /// An anomaly in single-object framing.
     pub fn anomaly(&mut self, anomaly: &Anomaly) -> Result<Vec<u8>, EncodeError> {
-        encode(Record::Anomaly, anomaly, &mut self.anomaly, single_object_header(Record::Anomaly))
+        encode(
+            Record::Anomaly,
+            anomaly,
+            &mut self.anomaly,
+            single_object_header(Record::Anomaly),
+        )
     }
 }
 
@@ -259,6 +317,9 @@ fn encode<T: Serialize>(
     let mut state = SerializerState::from_writer(header, config);
     value
         .serialize(state.serializer())
-        .map_err(|error| EncodeError { record, message: error.to_string() })?;
+        .map_err(|error| EncodeError {
+            record,
+            message: error.to_string(),
+        })?;
     Ok(state.into_writer())
 }

@@ -15,8 +15,14 @@ pub const HEADER_PARTITION: &str = "throughline.source.partition";
 /// Offset of the record, decimal.
 pub const HEADER_OFFSET: &str = "throughline.source.offset";
 /// Every header that a dead letter carries.
-pub const HEADERS: [&str; 6] =
-    [HEADER_REASON, HEADER_MESSAGE, HEADER_STAGE, HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET];
+pub const HEADERS: [&str; 6] = [
+    HEADER_REASON,
+    HEADER_MESSAGE,
+    HEADER_STAGE,
+    HEADER_TOPIC,
+    HEADER_PARTITION,
+    HEADER_OFFSET,
+];
 
 /// Header of an event record: the payload type, for filters that do not decode.
 pub const HEADER_EVENT_TYPE: &str = "throughline.type";

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::symbols::{
-    ActorKind, ClaimKind, Confidence, Declaration, Effect, ErrorKind, HandoffMode, HandoffPhase, PayloadType,
-    TaskState, ToolStatus, Verdict,
+    ActorKind, ClaimKind, Confidence, Declaration, Effect, ErrorKind, HandoffMode, HandoffPhase,
+    PayloadType, TaskState, ToolStatus, Verdict,
 };
 
 /// An event whose text is borrowed from the bytes that it was decoded from.
@@ -18,7 +18,10 @@ pub type EventRef<'a> = Event<&'a str>;
 
 /// One thing that happened in a workflow. Field order is schema order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "S: Serialize + Ord", deserialize = "S: Deserialize<'de> + Ord"))]
+#[serde(bound(
+    serialize = "S: Serialize + Ord",
+    deserialize = "S: Deserialize<'de> + Ord"
+))]
 pub struct Event<S = String> {
     /// Unique id; the same event sent twice has the same id (promise I-2).
     pub event_id: S,
@@ -157,7 +160,10 @@ pub enum Payload<S = String> {
     /// What a call returned.
     ToolResult(ToolResult<S>),
     /// An intent, or a change of its state.
-    #[serde(bound(serialize = "S: Serialize + Ord", deserialize = "S: Deserialize<'de> + Ord"))]
+    #[serde(bound(
+        serialize = "S: Serialize + Ord",
+        deserialize = "S: Deserialize<'de> + Ord"
+    ))]
     Task(Task<S>),
     /// A failure, an escalation, a fallback.
     Error(ErrorPayload<S>),
@@ -241,7 +247,10 @@ pub struct ToolResult<S = String> {
 
 /// An intent, or a change of its state, that drives an agent's work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "S: Serialize + Ord", deserialize = "S: Deserialize<'de> + Ord"))]
+#[serde(bound(
+    serialize = "S: Serialize + Ord",
+    deserialize = "S: Deserialize<'de> + Ord"
+))]
 pub struct Task<S = String> {
     /// Id of the task.
     pub task_id: S,
@@ -460,8 +469,15 @@ impl<S> Thought<S> {
         Thought {
             content: map(&self.content),
             iteration: self.iteration,
-            claims: self.claims.iter().map(|claim| claim.map_text(map)).collect(),
-            decision: self.decision.as_ref().map(|decision| decision.map_text(map)),
+            claims: self
+                .claims
+                .iter()
+                .map(|claim| claim.map_text(map))
+                .collect(),
+            decision: self
+                .decision
+                .as_ref()
+                .map(|decision| decision.map_text(map)),
         }
     }
 }
@@ -475,15 +491,25 @@ impl<S> Handoff<S> {
             to: self.to.map_text(map),
             mode: self.mode,
             reason: map(&self.reason),
-            claims: self.claims.iter().map(|claim| claim.map_text(map)).collect(),
+            claims: self
+                .claims
+                .iter()
+                .map(|claim| claim.map_text(map))
+                .collect(),
             constraints: self.constraints.iter().map(&mut *map).collect(),
             open_questions: self.open_questions.iter().map(&mut *map).collect(),
         }
     }
 }
 
-fn map_pairs<'a, S, T: Ord>(pairs: &'a BTreeMap<S, S>, map: &mut impl FnMut(&'a S) -> T) -> BTreeMap<T, T> {
-    pairs.iter().map(|(name, value)| (map(name), map(value))).collect()
+fn map_pairs<'a, S, T: Ord>(
+    pairs: &'a BTreeMap<S, S>,
+    map: &mut impl FnMut(&'a S) -> T,
+) -> BTreeMap<T, T> {
+    pairs
+        .iter()
+        .map(|(name, value)| (map(name), map(value)))
+        .collect()
 }
 
 impl<S> Event<S> {
@@ -515,7 +541,11 @@ impl<S> Event<S> {
                     parent_task_id: task.parent_task_id.as_ref().map(&mut *map),
                     intent: map(&task.intent),
                     state: task.state,
-                    claims: task.claims.iter().map(|claim| claim.map_text(map)).collect(),
+                    claims: task
+                        .claims
+                        .iter()
+                        .map(|claim| claim.map_text(map))
+                        .collect(),
                     constraints: task.constraints.iter().map(&mut *map).collect(),
                     checks: task.checks.iter().map(&mut *map).collect(),
                     outcome: map_pairs(&task.outcome, map),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::symbols::{
-    ActorKind, AnomalyStatus, ClaimKind, Confidence, HandoffMode, HandoffPhase, Outcome, SessionStatus, Severity,
-    TaskState,
+    ActorKind, AnomalyStatus, ClaimKind, Confidence, HandoffMode, HandoffPhase, Outcome,
+    SessionStatus, Severity, TaskState,
 };
 
 /// Snapshot of one workflow at one revision. The newest revision replaces the earlier ones.
@@ -94,8 +94,6 @@ pub struct EventCounts {
     pub errors: i64,
     /// Handoffs.
     pub handoffs: i64,
-    /// Events that came again with a known id; they change nothing else (S-4).
-    pub duplicates: i64,
     /// Events that came after the session had closed.
     pub late: i64,
 }

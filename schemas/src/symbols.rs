@@ -3,6 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A closed word list, for code that reads any of them.
+pub trait Symbol: Copy + 'static {
+    /// Every symbol, in the order of the schema.
+    const SYMBOLS: &'static [&'static str];
+    /// The value with this symbol, if there is one.
+    fn from_symbol(symbol: &str) -> Option<Self>;
+}
+
 /// Defines an enum whose wire form is its snake_case symbol.
 macro_rules! symbols {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $symbol:literal),+ $(,)? }) => {
@@ -26,6 +34,14 @@ macro_rules! symbols {
             /// The value with this symbol, if there is one.
             pub fn from_symbol(symbol: &str) -> Option<Self> {
                 match symbol { $($symbol => Some($name::$variant),)+ _ => None }
+            }
+        }
+
+        impl Symbol for $name {
+            const SYMBOLS: &'static [&'static str] = $name::SYMBOLS;
+
+            fn from_symbol(symbol: &str) -> Option<Self> {
+                $name::from_symbol(symbol)
             }
         }
 
@@ -156,7 +172,10 @@ symbols! {
 impl TaskState {
     /// Whether nothing follows this state by itself.
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Abandoned)
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Abandoned
+        )
     }
 }
 

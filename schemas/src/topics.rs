@@ -40,13 +40,25 @@ pub fn specs(group: &str, partitions: i32) -> Vec<TopicSpec> {
     let topic = |name: &str, partitions: i32, config: Vec<(&'static str, String)>| {
         let mut config = config;
         config.push(("max.message.bytes", MESSAGE_BYTES_MAX.to_string()));
-        TopicSpec { name: name.to_owned(), partitions, config }
+        TopicSpec {
+            name: name.to_owned(),
+            partitions,
+            config,
+        }
     };
-    let delete_after =
-        |days: i64| vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", (days * DAY_MS).to_string())];
+    let delete_after = |days: i64| {
+        vec![
+            ("cleanup.policy", "delete".to_owned()),
+            ("retention.ms", (days * DAY_MS).to_string()),
+        ]
+    };
     vec![
         topic(EVENTS, partitions, delete_after(7)),
-        topic(SESSIONS, partitions, vec![("cleanup.policy", "compact".to_owned())]),
+        topic(
+            SESSIONS,
+            partitions,
+            vec![("cleanup.policy", "compact".to_owned())],
+        ),
         topic(ANOMALIES, partitions, delete_after(30)),
         topic(DEAD_LETTERS, 3, delete_after(30)),
         topic(

@@ -12,12 +12,14 @@ const OCCURRED_AT_MAX: i64 = 253_402_300_799_999_999;
 
 /// A rule that an event breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: expected {expected}")]
+#[error("{at}: expected {expected}{}", .got.as_ref().map(|got| format!(", got {got}")).unwrap_or_default(), at = if .pointer.is_empty() { "event" } else { .pointer })]
 pub struct Violation {
     /// JSON pointer to the field, in the event's JSON form.
     pub pointer: String,
     /// What belongs there.
     pub expected: String,
+    /// What stood there instead, where that helps.
+    pub got: Option<String>,
 }
 
 /// Checks every rule; the first one broken is told.
@@ -26,7 +28,10 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
     id("/workflow_id", event.workflow_id)?;
     id("/actor/id", event.actor.id)?;
     if !(0..=OCCURRED_AT_MAX).contains(&event.occurred_at) {
-        return Err(violation("/occurred_at", "a time between the years 1970 and 9999"));
+        return Err(violation(
+            "/occurred_at",
+            "a time between the years 1970 and 9999",
+        ));
     }
     if event.sequence.is_some_and(|sequence| sequence < 0) {
         return Err(violation("/sequence", "a number from 0"));
@@ -40,12 +45,18 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
         id("/decides/event_id", decides.event_id)?;
     }
     if let Some(usage) = &event.usage {
-        for (name, tokens) in [("input_tokens", usage.input_tokens), ("output_tokens", usage.output_tokens)] {
+        for (name, tokens) in [
+            ("input_tokens", usage.input_tokens),
+            ("output_tokens", usage.output_tokens),
+        ] {
             if tokens.is_some_and(|tokens| tokens < 0) {
                 return Err(violation(format!("/usage/{name}"), "a number from 0"));
             }
         }
-        if usage.cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
+        if usage
+            .cost_usd
+            .is_some_and(|cost| !cost.is_finite() || cost < 0.0)
+        {
             return Err(violation("/usage/cost_usd", "a number from 0"));
         }
     }
@@ -82,23 +93,34 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
 }
 
 fn claim(index: usize, claim: &Claim<&str>) -> Result<(), Violation> {
-    probability(&format!("/payload/claims/{index}/probability"), claim.probability)?;
+    probability(
+        &format!("/payload/claims/{index}/probability"),
+        claim.probability,
+    )?;
     if claim.evidence.len() > LINKS_MAX {
-        return Err(violation(format!("/payload/claims/{index}/evidence"), format!("{LINKS_MAX} ids at most")));
+        return Err(violation(
+            format!("/payload/claims/{index}/evidence"),
+            format!("{LINKS_MAX} ids at most"),
+        ));
     }
     Ok(())
 }
 
 fn probability(pointer: &str, value: Option<f64>) -> Result<(), Violation> {
     match value {
-        Some(value) if !(0.0..=1.0).contains(&value) => Err(violation(pointer, "a number from 0 to 1")),
+        Some(value) if !(0.0..=1.0).contains(&value) => {
+            Err(violation(pointer, "a number from 0 to 1"))
+        }
         _ => Ok(()),
     }
 }
 
 fn id(pointer: &str, value: &str) -> Result<(), Violation> {
     if value.is_empty() || value.len() > ID_BYTES_MAX {
-        return Err(violation(pointer, format!("text of 1 to {ID_BYTES_MAX} bytes")));
+        return Err(violation(
+            pointer,
+            format!("text of 1 to {ID_BYTES_MAX} bytes"),
+        ));
     }
     Ok(())
 }
@@ -109,12 +131,19 @@ fn ids(pointer: &str, values: &[&str]) -> Result<(), Violation> {
     }
     for (index, value) in values.iter().enumerate() {
         if value.is_empty() || value.len() > ID_BYTES_MAX {
-            return Err(violation(format!("{pointer}/{index}"), format!("text of 1 to {ID_BYTES_MAX} bytes")));
+            return Err(violation(
+                format!("{pointer}/{index}"),
+                format!("text of 1 to {ID_BYTES_MAX} bytes"),
+            ));
         }
     }
     Ok(())
 }
 
 fn violation(pointer: impl Into<String>, expected: impl Into<String>) -> Violation {
-    Violation { pointer: pointer.into(), expected: expected.into() }
+    Violation {
+        pointer: pointer.into(),
+        expected: expected.into(),
+        got: None,
+    }
 }
