@@ -39,24 +39,25 @@ impl Broker {
         let config = config.resolve()?;
         let distribution = Distribution::ensure(&config.cache_dir, &config.fetch, progress)?;
         let folder = Folder::new(&config.data_dir);
-        let lock = folder.take(config.stop_grace() + Duration::from_secs(5))?;
-        let cluster_id = folder.ensure_cluster_id()?;
         let ports = Ports::choose(config.port)?;
+        let lock = folder.take(config.stop_grace() + Duration::from_secs(5))?;
         let mut broker = Self {
             config,
             distribution,
             folder,
-            cluster_id,
+            cluster_id: String::new(),
             ports,
             process: None,
             lock,
         };
+        broker.cluster_id = broker.folder.ensure_cluster_id()?;
         if !broker.folder.is_formatted() {
             progress(Progress::Formatting);
             broker.node().format()?;
         }
         progress(Progress::Starting);
-        broker.launch()?;
+        // A free port is only free until somebody takes it.
+        broker.launch(if broker.config.port.is_some() { 1 } else { 3 })?;
         progress(Progress::Ready);
         Ok(broker)
     }
@@ -123,7 +124,7 @@ impl Broker {
     /// stopped first.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.stop()?;
-        self.launch()
+        self.launch(1)
     }
 
     fn node(&self) -> Node<'_> {
@@ -138,8 +139,8 @@ impl Broker {
         }
     }
 
-    fn launch(&mut self) -> Result<(), Error> {
-        let mut attempts_left = if self.config.port.is_some() { 1 } else { 3 };
+    /// Tries so many times, on other ports each time that one is taken.
+    fn launch(&mut self, mut attempts_left: u32) -> Result<(), Error> {
         loop {
             attempts_left -= 1;
             self.folder.write_holder(self.address())?;
@@ -154,7 +155,6 @@ impl Broker {
                     self.process = Some(process);
                     return Ok(());
                 }
-                // A free port is only free until somebody takes it. A first start may move on; a restart may not.
                 Err(Error::StartFailed { tail, .. })
                     if attempts_left > 0 && tail.contains("Address already in use") =>
                 {
@@ -202,8 +202,6 @@ pub struct BrokerConfig {
     pub port: Option<u16>,
     /// Java's heap, in MiB. At the limit the process ends, with a line in its log.
     pub heap_mb: u32,
-    /// What Java compiles for.
-    pub jit: JitMode,
     /// The largest record batch that Kafka takes, in bytes. A larger one is refused to its producer.
     pub message_bytes_max: u32,
     /// How long a start may take until Kafka answers, recovery after a kill included.
@@ -221,17 +219,6 @@ pub struct BrokerConfig {
     pub fetch: FetchLimits,
 }
 
-/// What Java compiles for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JitMode {
-    /// The quick compiler only: up earlier, half the CPU in the first minute.
-    #[default]
-    Quick,
-    /// The optimising compiler too: for a broker that runs for hours under load.
-    Full,
-}
-
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
@@ -240,7 +227,6 @@ impl Default for BrokerConfig {
             log_dir: None,
             port: None,
             heap_mb: 1024,
-            jit: JitMode::default(),
             message_bytes_max: 8 * 1024 * 1024,
             start_limit_ms: 60_000,
             stop_grace_ms: 10_000,

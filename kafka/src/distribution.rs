@@ -254,7 +254,7 @@ fn run_maven(
         tail: tail(&output, TAIL_LINES),
     };
     let silence_max = Duration::from_millis(limits.silence_max_ms);
-    let mut report = FetchReport::new(progress);
+    let mut report = FetchReport::new(partial, progress);
     let mut heard_at = Instant::now();
     loop {
         let status = maven.wait(Duration::from_millis(100));
@@ -310,69 +310,63 @@ fn verify(dir: &Path, jar: PinnedJar) -> Result<(), Error> {
         .doing("sync", &path)
 }
 
-/// Maven's output, read as it grows.
+/// How far Maven is: its output says what came over the network, the folder what it had already.
 struct FetchReport<'a> {
     progress: &'a dyn Fn(Progress),
-    jars_total: usize,
+    dir: &'a Path,
     jars_seen: BTreeSet<&'static str>,
     offset: u64,
     rest: String,
 }
 
 impl<'a> FetchReport<'a> {
-    fn new(progress: &'a dyn Fn(Progress)) -> Self {
-        let jars_total = pinned_jars().count();
-        progress(Progress::Fetching {
-            jars_done: 0,
-            jars_total,
-        });
-        Self {
+    fn new(dir: &'a Path, progress: &'a dyn Fn(Progress)) -> Self {
+        let report = Self {
             progress,
-            jars_total,
+            dir,
             jars_seen: BTreeSet::new(),
             offset: 0,
             rest: String::new(),
-        }
+        };
+        report.tell();
+        report
     }
 
     /// Takes in what is new; tells whether anything was.
     fn read(&mut self, output: &Path) -> bool {
+        let jars_before = self.jars_seen.len();
         let mut bytes = Vec::new();
-        let read = File::open(output).and_then(|mut file| {
+        let _ = File::open(output).and_then(|mut file| {
             file.seek(SeekFrom::Start(self.offset))?;
             file.read_to_end(&mut bytes)
         });
-        if !matches!(read, Ok(1..)) {
-            return false;
-        }
         self.offset += bytes.len() as u64;
         self.rest.push_str(&String::from_utf8_lossy(&bytes));
-        let jars_before = self.jars_seen.len();
         while let Some(end) = self.rest.find('\n') {
             let line: String = self.rest.drain(..=end).collect();
-            self.jars_seen.extend(jar_in_line(&line));
+            self.jars_seen.extend(downloaded_jar(&line));
         }
+        let copied = pinned_jars().filter(|jar| self.dir.join(jar.name).exists());
+        self.jars_seen.extend(copied.map(|jar| jar.name));
         if self.jars_seen.len() > jars_before {
-            (self.progress)(Progress::Fetching {
-                jars_done: self.jars_seen.len(),
-                jars_total: self.jars_total,
-            });
+            self.tell();
         }
-        true
+        !bytes.is_empty() || self.jars_seen.len() > jars_before
+    }
+
+    fn tell(&self) {
+        (self.progress)(Progress::Fetching {
+            jars_done: self.jars_seen.len(),
+            jars_total: pinned_jars().count(),
+        });
     }
 }
 
-/// The pinned jar that Maven says it has, either come over the network or already in its own repository.
-fn jar_in_line(line: &str) -> Option<&'static str> {
-    let rest = line.trim_start_matches("[INFO]").trim();
-    let place = match rest.split_once(' ')? {
-        // "Downloaded from central: https://…/kafka-clients-4.3.1.jar (9.8 MB at 4.2 MB/s)"
-        ("Downloaded", after) => after.split_once(": ")?.1,
-        // "Copying kafka-clients-4.3.1.jar to /…/kafka-clients-4.3.1.jar"
-        ("Copying", after) => after,
-        _ => return None,
-    };
-    let file = place.split_ascii_whitespace().next()?;
+/// The pinned jar in a line such as
+/// `[INFO] Downloaded from central: https://…/kafka-clients-4.3.1.jar (9.8 MB at 4.2 MB/s)`.
+fn downloaded_jar(line: &str) -> Option<&'static str> {
+    let (_, address) = line.split_once("Downloaded from ")?.1.split_once(": ")?;
+    let file = address.split_ascii_whitespace().next()?;
     let name = file.rsplit('/').next()?;
     pinned_jars()
         .map(|jar| jar.name)
@@ -410,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn mavens_output_becomes_progress() {
+    fn what_maven_does_becomes_progress() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("maven.out");
         let seen = RefCell::new(Vec::new());
@@ -419,19 +413,23 @@ mod tests {
                 seen.borrow_mut().push(jars_done);
             }
         };
-        let mut report = FetchReport::new(&progress);
+        let mut report = FetchReport::new(dir.path(), &progress);
         assert!(!report.read(&output));
         let mut text = "Downloading from central: https://host/a/kafka-clients-4.3.1.jar\n\
             [INFO] Downloaded from central: https://host/a/kafka-clients-4.3.1.jar (9 MB at 4 MB/s)\n\
             [INFO] Downloaded from central: https://host/a/plexus-io-2.0.6.jar (58 kB at 612 kB/s)\n\
-            [INFO] Copying kafka-cli"
+            [INFO] Downloaded from central: https://host/a/slf4j-"
             .to_owned();
         std::fs::write(&output, &text).unwrap();
         assert!(report.read(&output));
-        text.push_str("ents-4.3.1.jar to /x\n[INFO] Copying slf4j-api-1.7.36.jar to /x\n");
+        text.push_str("api-1.7.36.jar (41 kB at 1 MB/s)\n");
         std::fs::write(&output, &text).unwrap();
         assert!(report.read(&output));
-        assert_eq!(*seen.borrow(), [0, 1, 2]);
+        assert!(!report.read(&output));
+        // from Maven's own repository: nothing is downloaded, only copied
+        std::fs::write(dir.path().join("re2j-1.8.jar"), "").unwrap();
+        assert!(report.read(&output));
+        assert_eq!(*seen.borrow(), [0, 1, 2, 3]);
     }
 
     #[test]

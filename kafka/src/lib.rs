@@ -31,7 +31,7 @@ mod warm_up;
 
 pub mod testing;
 
-pub use broker::{Broker, BrokerConfig, JitMode};
+pub use broker::{Broker, BrokerConfig};
 pub use distribution::{Distribution, FetchLimits, KAFKA_VERSION, default_cache_dir};
 pub use error::Error;
 pub use folder::{Holder, find_running};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::broker::{BrokerConfig, JitMode};
+use crate::broker::BrokerConfig;
 use crate::distribution::Distribution;
 use crate::error::IoContext;
 use crate::folder::Folder;
@@ -136,6 +136,9 @@ impl Node<'_> {
             .arg(format!("-Xmx{heap}"))
             .args([
                 "-XX:+UseSerialGC",
+                // The quick compiler alone: up in 1.0 s instead of 1.7 s, and still ahead after 3,000,000 records of
+                // 466 bytes (1.1 us of CPU each against 1.4), because most of the work is copying.
+                "-XX:TieredStopAtLevel=1",
                 "-XX:+ExitOnOutOfMemoryError",
                 // else a killed Java leaves a file in the temporary folder
                 "-XX:-UsePerfData",
@@ -159,9 +162,6 @@ impl Node<'_> {
             // every thread of the allocator would keep an arena of its own
             .env("MALLOC_ARENA_MAX", "2")
             .current_dir(self.folder.root());
-        if self.config.jit == JitMode::Quick {
-            command.arg("-XX:TieredStopAtLevel=1");
-        }
         match (self.class_archive_wanted, self.distribution.class_archive()) {
             (Some(path), _) => {
                 command.arg(format!("-XX:ArchiveClassesAtExit={}", path.display()));

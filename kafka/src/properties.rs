@@ -52,6 +52,10 @@ pub(crate) fn server_properties(
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
             "1000",
         ),
+        // A killed broker registers again only when the session of its former life is over, after 9 s by default.
+        // Nobody else could take over on one node, so the session need only outlast a stall of the machine.
+        ("broker.heartbeat.interval.ms", "500"),
+        ("broker.session.timeout.ms", "4000"),
         // 128 MiB of heap by default, for a cleaner of a few small compacted topics.
         ("log.cleaner.dedupe.buffer.size", "16777216"),
     ]
@@ -82,7 +86,7 @@ pub(crate) fn server_properties(
     Ok(text)
 }
 
-/// Warnings and worse, into files of bounded size.
+/// Warnings and worse, into files of bounded size; of a stack trace the root cause, so that it stands in a tail.
 pub(crate) fn log4j2_xml(log_bytes_max: u64) -> String {
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -90,7 +94,7 @@ pub(crate) fn log4j2_xml(log_bytes_max: u64) -> String {
 <Configuration status="error" shutdownHook="disable">
   <Appenders>
     <RollingFile name="file" fileName="${{sys:{LOG_DIR_PROPERTY}}}/{LOG_FILE}" filePattern="${{sys:{LOG_DIR_PROPERTY}}}/{LOG_FILE}.%i">
-      <PatternLayout pattern="%d %-5p %m (%c)%n"/>
+      <PatternLayout pattern="%d %-5p %m (%c)%n%rEx{{12}}"/>
       <SizeBasedTriggeringPolicy size="{log_bytes_max}"/>
       <DefaultRolloverStrategy max="2"/>
     </RollingFile>

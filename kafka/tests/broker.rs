@@ -23,7 +23,8 @@ fn data_outlives_stop_kill_and_another_port() {
     let dir = tempfile::tempdir().unwrap();
     let config = BrokerConfig {
         heap_mb: 512,
-        ..BrokerConfig::new(dir.path().join("kafka"))
+        // a folder as people have them
+        ..BrokerConfig::new(dir.path().join("Meine Dätén 50% #1"))
     };
     let steps = std::cell::RefCell::new(Vec::new());
     let note = |step: Progress| steps.borrow_mut().push(step);
@@ -55,6 +56,9 @@ fn data_outlives_stop_kill_and_another_port() {
         find_running(&config.data_dir, Duration::from_millis(500)),
         None
     );
+
+    // Kafka's own log lies where it was asked to be
+    assert!(config.data_dir.join("logs").join("kafka.log").exists());
 
     // the old port is taken meanwhile, so the new one must differ
     let _taken = std::net::TcpListener::bind(&first_address).unwrap();
