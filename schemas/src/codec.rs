@@ -27,14 +27,35 @@ const DEPTH_MAX: usize = 32;
 pub const SINGLE_OBJECT_HEADER_BYTES: usize = 10;
 const CONFLUENT_HEADER_BYTES: usize = 5;
 
-/// Source text of the current schemas, for registries, documentation and outside readers.
+/// Source text of the schemas, for registries, documentation and outside readers.
 pub mod source {
+    use super::Record;
+
     /// `avro/event.avsc`.
     pub const EVENT: &str = include_str!("../avro/event.avsc");
     /// `avro/session.avsc`.
     pub const SESSION: &str = include_str!("../avro/session.avsc");
     /// `avro/anomaly.avsc`.
     pub const ANOMALY: &str = include_str!("../avro/anomaly.avsc");
+
+    /// Every released version: record, name, text frozen in `avro/released/`. `docs/event.md` tells how to add one.
+    pub const RELEASED: &[(Record, &str, &str)] = &[
+        (
+            Record::Event,
+            "event.v1",
+            include_str!("../avro/released/event.v1.avsc"),
+        ),
+        (
+            Record::Session,
+            "session.v1",
+            include_str!("../avro/released/session.v1.avsc"),
+        ),
+        (
+            Record::Anomaly,
+            "anomaly.v1",
+            include_str!("../avro/released/anomaly.v1.avsc"),
+        ),
+    ];
 }
 
 /// The kinds of record that stand in our topics.
@@ -104,33 +125,49 @@ pub struct EncodeError {
     message: String,
 }
 
-/// One released version of one schema.
+/// A registry id was given a name that no released version has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no released schema is named {0:?}; name one of schemas/avro/released, for example event.v1"
+)]
+pub struct UnknownVersion(pub String);
+
+/// One version of one schema.
+#[derive(Debug)]
 struct Version {
     record: Record,
+    name: &'static str,
     schema: Schema,
     fingerprint: [u8; 8],
 }
 
-/// Every released version; the newest of each record first. `avro/released/` keeps the text of each for ever.
+/// The current version of each record, then every released one that differs.
 static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
-    [
-        (Record::Event, source::EVENT),
-        (Record::Session, source::SESSION),
-        (Record::Anomaly, source::ANOMALY),
-    ]
-    .into_iter()
-    .map(|(record, text)| {
+    let current = [
+        (Record::Event, "current", source::EVENT),
+        (Record::Session, "current", source::SESSION),
+        (Record::Anomaly, "current", source::ANOMALY),
+    ];
+    let mut versions: Vec<Version> = Vec::new();
+    for &(record, name, text) in current.iter().chain(source::RELEASED) {
         let schema: Schema = text
             .parse()
             .expect("the schemas are part of the program and parsed in its tests");
         let fingerprint = *schema.rabin_fingerprint();
-        Version {
-            record,
-            schema,
-            fingerprint,
+        match versions
+            .iter_mut()
+            .find(|version| version.fingerprint == fingerprint)
+        {
+            Some(same) => same.name = name,
+            None => versions.push(Version {
+                record,
+                name,
+                schema,
+                fingerprint,
+            }),
         }
-    })
-    .collect()
+    }
+    versions
 });
 
 fn current(record: Record) -> &'static Version {
@@ -145,16 +182,35 @@ pub fn fingerprint(record: Record) -> [u8; 8] {
     current(record).fingerprint
 }
 
+/// Fingerprints of every version of a record that can be read, the current one first.
+pub fn fingerprints(record: Record) -> impl Iterator<Item = [u8; 8]> {
+    VERSIONS
+        .iter()
+        .filter(move |version| version.record == record)
+        .map(|version| version.fingerprint)
+}
+
 /// Reads records in both framings.
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
-    registry: HashMap<u32, Record>,
+    registry: HashMap<u32, &'static Version>,
 }
 
 impl Decoder {
-    /// A decoder that also accepts Confluent framing with these schema ids, each the current schema of its record.
-    pub fn with_registry_ids(registry: HashMap<u32, Record>) -> Self {
-        Self { registry }
+    /// A decoder that also accepts Confluent framing with these schema ids, each with the name of the released
+    /// version that the registry holds under it, for example `event.v1`.
+    pub fn with_registry_ids<N: AsRef<str>>(
+        ids: impl IntoIterator<Item = (u32, N)>,
+    ) -> Result<Self, UnknownVersion> {
+        let named = |name: &str| {
+            let version = VERSIONS.iter().find(|version| version.name == name);
+            version.ok_or_else(|| UnknownVersion(name.to_owned()))
+        };
+        let registry = ids
+            .into_iter()
+            .map(|(id, name)| Ok((id, named(name.as_ref())?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { registry })
     }
 
     /// Reads an event in place: its text is borrowed from `bytes`.
@@ -219,7 +275,7 @@ impl Decoder {
             [0x00, a, b, c, d, ref datum @ ..] => {
                 let id = u32::from_be_bytes([a, b, c, d]);
                 match self.registry.get(&id) {
-                    Some(&named) if named == record => Ok((current(record), datum)),
+                    Some(&version) if version.record == record => Ok((version, datum)),
                     _ => Err(DecodeError::UnknownRegistryId(id)),
                 }
             }

@@ -149,25 +149,34 @@ pub struct Cut<S = String> {
 }
 
 /// What happened: exactly one of seven.
+///
+/// Decoders name a branch of an Avro union by the full name of its record, hence the aliases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Payload<S = String> {
     /// A message.
+    #[serde(alias = "throughline.v1.Text")]
     Text(Text<S>),
     /// Reasoning before an action.
+    #[serde(alias = "throughline.v1.Thought")]
     Thought(Thought<S>),
     /// A call of a function.
+    #[serde(alias = "throughline.v1.ToolCall")]
     ToolCall(ToolCall<S>),
     /// What a call returned.
+    #[serde(alias = "throughline.v1.ToolResult")]
     ToolResult(ToolResult<S>),
     /// An intent, or a change of its state.
     #[serde(bound(
         serialize = "S: Serialize + Ord",
         deserialize = "S: Deserialize<'de> + Ord"
     ))]
+    #[serde(alias = "throughline.v1.Task")]
     Task(Task<S>),
     /// A failure, an escalation, a fallback.
+    #[serde(alias = "throughline.v1.Error")]
     Error(ErrorPayload<S>),
     /// A transfer of ownership.
+    #[serde(alias = "throughline.v1.Handoff")]
     Handoff(Handoff<S>),
 }
 
