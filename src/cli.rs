@@ -1,0 +1,68 @@
+//! The command line as types. Parses and explains; resolves nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cmd;
+
+const EXAMPLES: &str = "\
+Examples:
+  throughline demo                                   play an incident on a Kafka of its own and explain it
+  throughline up                                     run everything here; agents connect to the printed addresses
+  throughline replay traces.jsonl                    in another terminal: send recorded events
+  throughline watch                                  see the anomalies as they happen
+  throughline sql 'select * from workflows limit 5'  ask about everything that was archived
+  throughline explain incident-0247                  read the story of one workflow
+
+`throughline help COMMAND` tells more about each.";
+
+/// Workflow-level observability for multi-agent systems, on Kafka.
+///
+/// Throughline tells what a system of agents believed, handed off, skipped and decided, while it happens and
+/// afterwards in SQL.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, after_help = EXAMPLES, after_long_help = EXAMPLES, disable_help_subcommand = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder of everything that a local run keeps: Kafka's data, the archive, logs
+    /// [default: $XDG_DATA_HOME/throughline or ~/.local/share/throughline]
+    #[arg(long, global = true, value_name = "DIR", env = "THROUGHLINE_DATA", hide_env_values = true, help_heading = "Everywhere")]
+    pub data: Option<PathBuf>,
+    /// Configuration file [default: throughline.toml in the data folder, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "THROUGHLINE_CONFIG", hide_env_values = true, help_heading = "Everywhere")]
+    pub config: Option<PathBuf>,
+    /// Kafka's address [default: the Kafka that runs in the data folder]
+    #[arg(long, global = true, value_name = "HOST:PORT,…", help_heading = "Everywhere")]
+    pub brokers: Option<String>,
+    /// One setting, as in `--set topics.partitions=6`; may be given many times
+    #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Everywhere")]
+    pub set: Vec<String>,
+    /// Log more to the terminal (-v info, -vv debug)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
+    pub verbose: u8,
+    /// Log filter in the syntax of RUST_LOG, which it wins over
+    #[arg(long, global = true, value_name = "FILTER", env = "THROUGHLINE_LOG", hide_env_values = true, help_heading = "Everywhere")]
+    pub log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the configuration
+    #[command(subcommand)]
+    Config(cmd::config::Command),
+    /// Create Kafka's topics, or tell what differs
+    #[command(subcommand)]
+    Topics(cmd::topics::Command),
+    /// Look for what is missing on this machine, with a remedy for each thing
+    Doctor(cmd::doctor::Args),
+}

@@ -1,0 +1,52 @@
+//! What every command is given: the data folder, the resolved configuration and the wish to stop.
+//!
+//! Owns the rules by which a command finds Kafka and the archive: what was said wins, then what runs in the data
+//! folder. Starts nothing.
+
+
+use anyhow::bail;
+use schemas::topics::KafkaClient;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Loaded;
+use crate::data::DataDir;
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where everything of a local run lies.
+    pub data: DataDir,
+    /// The configuration and where its values come from.
+    pub loaded: Loaded,
+    /// Cancelled by the first Ctrl-C or SIGTERM.
+    pub stop: CancellationToken,
+}
+
+impl Context {
+    /// Kafka as it was given, or as it runs in the data folder.
+    pub fn kafka(&self) -> anyhow::Result<KafkaClient> {
+        if let Some(kafka) = self.kafka_given() {
+            return Ok(kafka);
+        }
+        match self.data.running().first() {
+            Some(running) => Ok(self.kafka_at(&running.brokers)),
+            None => bail!(
+                "nothing runs in {} and no brokers are given; start `throughline up --data {}` in another terminal, or \
+                 give --brokers HOST:PORT",
+                self.data.root().display(),
+                self.data.root().display()
+            ),
+        }
+    }
+
+    /// Kafka as flags, environment or file give it; none when they do not.
+    pub fn kafka_given(&self) -> Option<KafkaClient> {
+        let brokers = &self.loaded.config.kafka.brokers;
+        (!brokers.is_empty()).then(|| self.kafka_at(brokers))
+    }
+
+    /// Kafka at this address, with the configured librdkafka properties.
+    pub fn kafka_at(&self, brokers: &str) -> KafkaClient {
+        KafkaClient { brokers: brokers.to_owned(), properties: self.loaded.config.kafka.properties.clone() }
+    }
+}
