@@ -1,0 +1,258 @@
+//! Notes: what stays of each event of a workflow, 48 bytes, with what its causal past holds already summed up.
+//!
+//! A note never changes after its event has been taken in, so full chunks of notes are written to the changelog once.
+//! Summing up the causal past on arrival is what keeps every question about it O(causes), never a walk.
+
+use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
+
+/// Notes of one changelog row; the open chunk stands in the header row.
+pub const CHUNK_NOTES: usize = 64;
+/// No note.
+pub const NONE: u32 = u32::MAX;
+/// Up to here a scan is quicker and smaller than a map.
+const SCAN_NOTES_MAX: usize = 64;
+
+/// Bits of [`Note::flags`].
+pub mod flag {
+    /// A result that checks a goal.
+    pub const CHECK: u16 = 1;
+    /// A check that did not pass.
+    pub const CHECK_FAILED: u16 = 2;
+    /// A write or destructive call.
+    pub const ACTION: u16 = 4;
+    /// New evidence: an ok result that the workflow had not seen, or a statement by a human.
+    pub const EVIDENCE: u16 = 8;
+    /// Progress, as the definitions have it.
+    pub const PROGRESS: u16 = 16;
+    /// Its links were inferred from structure, because none were declared.
+    pub const INFERRED: u16 = 32;
+    /// A call.
+    pub const CALL: u16 = 64;
+    /// A result.
+    pub const RESULT: u16 = 128;
+}
+
+/// What stays of one event. Indices are numbers of notes in the workflow; [`NONE`] is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Hash of the event id.
+    pub id: u64,
+    /// Fingerprint of the call or the result; 0 is none.
+    pub print: u64,
+    /// Marked events in its causal past, itself included; a bit each.
+    pub marks: u64,
+    /// Latest write or destructive call in its causal past, itself included.
+    pub last_action: u32,
+    /// Latest check in its causal past, itself included.
+    pub last_check: u32,
+    /// Latest new evidence in its causal past, itself included.
+    pub last_evidence: u32,
+    /// Nearest causal ancestor by another actor.
+    pub trigger: u32,
+    /// Index of its actor.
+    pub actor: u16,
+    /// Accepted handoffs on the longest chain in its causal past, itself included.
+    pub handoff_depth: u16,
+    /// [`flag`] bits.
+    pub flags: u16,
+}
+
+impl Note {
+    /// Whether all these bits are set.
+    pub const fn is(&self, flags: u16) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+/// The later of two notes, where each may be [`NONE`].
+pub const fn later(a: u32, b: u32) -> u32 {
+    if a == NONE || (b != NONE && b > a) { b } else { a }
+}
+
+/// Whether `a` is a note later than `b`.
+pub const fn is_after(a: u32, b: u32) -> bool {
+    a != NONE && (b == NONE || a > b)
+}
+
+/// The notes of one workflow, the newest `notes_max` of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Notes {
+    /// Number of the first note that is still kept; a multiple of [`CHUNK_NOTES`].
+    first: u32,
+    kept: Vec<Note>,
+    /// Built once a scan would cost more.
+    index: Option<Index>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Index {
+    by_id: HashMap<u64, u32>,
+    prints: HashSet<u64>,
+}
+
+impl Notes {
+    /// Number of the next note.
+    pub fn next(&self) -> u32 {
+        self.first + self.kept.len() as u32
+    }
+
+    /// Number of the first note that is kept.
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The note with this number, unless it was let go.
+    pub fn get(&self, number: u32) -> Option<&Note> {
+        if number == NONE {
+            return None;
+        }
+        self.kept.get(number.checked_sub(self.first)? as usize)
+    }
+
+    /// The newest note, while its event is being taken in.
+    pub fn newest_mut(&mut self) -> Option<&mut Note> {
+        self.kept.last_mut()
+    }
+
+    /// The number of the event with this hash of its id.
+    pub fn find(&self, id: u64) -> Option<u32> {
+        match &self.index {
+            Some(index) => index.by_id.get(&id).copied(),
+            None => self.kept.iter().rposition(|note| note.id == id).map(|at| self.first + at as u32),
+        }
+    }
+
+    /// Whether a call or a result with this fingerprint is known.
+    pub fn has_print(&self, print: u64) -> bool {
+        match &self.index {
+            Some(index) => index.prints.contains(&print),
+            None => self.kept.iter().any(|note| note.print == print),
+        }
+    }
+
+    /// Adds a note; beyond `notes_max` the oldest chunk is let go, whose number is returned.
+    pub fn push(&mut self, note: Note, notes_max: usize) -> Option<u32> {
+        let number = self.next();
+        self.kept.push(note);
+        if let Some(index) = &mut self.index {
+            index.by_id.insert(note.id, number);
+            if note.print != 0 {
+                index.prints.insert(note.print);
+            }
+        } else if self.kept.len() > SCAN_NOTES_MAX {
+            self.build_index();
+        }
+        if self.kept.len() < notes_max.max(2 * CHUNK_NOTES) {
+            return None;
+        }
+        let gone = self.first / CHUNK_NOTES as u32;
+        if let Some(index) = &mut self.index {
+            for note in &self.kept[..CHUNK_NOTES] {
+                index.by_id.remove(&note.id);
+            }
+            // Fingerprints stay until the next rebuild: a print may stand in several notes.
+        }
+        self.kept.drain(..CHUNK_NOTES);
+        self.first += CHUNK_NOTES as u32;
+        if gone % 256 == 255 {
+            self.build_index();
+        }
+        Some(gone)
+    }
+
+    fn build_index(&mut self) {
+        let mut index = Index::default();
+        for (at, note) in self.kept.iter().enumerate() {
+            index.by_id.insert(note.id, self.first + at as u32);
+            if note.print != 0 {
+                index.prints.insert(note.print);
+            }
+        }
+        self.index = Some(index);
+    }
+
+    /// Number of the chunk that is being filled.
+    pub fn open_chunk(&self) -> u32 {
+        self.next() / CHUNK_NOTES as u32
+    }
+
+    /// The notes of a full or open chunk.
+    pub fn chunk(&self, chunk: u32) -> &[Note] {
+        let start = (chunk as usize * CHUNK_NOTES).saturating_sub(self.first as usize).min(self.kept.len());
+        let end = (start + CHUNK_NOTES).min(self.kept.len());
+        &self.kept[start..end]
+    }
+
+    /// Puts notes back in order from chunks, the first of which is `first_chunk`.
+    pub fn restore(first_chunk: u32, kept: Vec<Note>) -> Self {
+        let mut notes = Self { first: first_chunk * CHUNK_NOTES as u32, kept, index: None };
+        if notes.kept.len() > SCAN_NOTES_MAX {
+            notes.build_index();
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(id: u64) -> Note {
+        Note {
+            id,
+            print: id * 10,
+            marks: 0,
+            last_action: NONE,
+            last_check: NONE,
+            last_evidence: NONE,
+            trigger: NONE,
+            actor: 0,
+            handoff_depth: 0,
+            flags: 0,
+        }
+    }
+
+    #[test]
+    fn notes_are_found_by_id_and_by_fingerprint_before_and_after_the_index_is_built() {
+        let mut notes = Notes::default();
+        for id in 1..=1000 {
+            notes.push(note(id), 100_000);
+            assert_eq!(notes.find(id), Some(id as u32 - 1));
+            assert_eq!(notes.find(1), Some(0));
+            assert!(notes.has_print(10));
+            assert!(!notes.has_print(id * 10 + 1));
+        }
+        assert_eq!(notes.find(1001), None);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_chunk_is_let_go_and_numbers_go_on() {
+        let mut notes = Notes::default();
+        let gone: Vec<u32> = (1..=400).filter_map(|id| notes.push(note(id), 256)).collect();
+        assert_eq!(gone, vec![0, 1, 2]);
+        assert_eq!(notes.next(), 400);
+        assert_eq!(notes.find(1), None);
+        assert_eq!(notes.find(200), Some(199));
+        assert_eq!(notes.get(10), None);
+    }
+
+    #[test]
+    fn chunks_put_back_give_the_same_notes() {
+        let mut notes = Notes::default();
+        for id in 1..=300 {
+            notes.push(note(id), 100_000);
+        }
+        let all = (0..=notes.open_chunk()).flat_map(|chunk| notes.chunk(chunk).to_vec()).collect();
+        assert_eq!(Notes::restore(0, all), notes);
+    }
+
+    #[test]
+    fn none_is_before_every_note() {
+        assert_eq!(later(NONE, 3), 3);
+        assert_eq!(later(3, NONE), 3);
+        assert_eq!(later(2, 3), 3);
+        assert!(is_after(0, NONE));
+        assert!(!is_after(NONE, 0));
+    }
+}

@@ -1,0 +1,454 @@
+//! A shard: all workflows of one partition, stream time, and what expires when.
+//!
+//! Keeps S-1 (effects depend on the inputs in their order alone), S-2 (a late event makes the next revision of the
+//! same session, or is too late; never a second session), S-3 (bounded) and S-4 (a known event changes nothing).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use schemas::session::SessionStatus;
+use schemas::{Anomaly, Decoder, Encoder, EventRef};
+
+use crate::config::{Config, us};
+use crate::facts::Limit;
+use crate::fingerprint;
+use crate::input::{Commit, Counters, Effects, Input, Verdict};
+use crate::rows::{self, Packed, RestoreError, RowKey};
+use crate::snapshot;
+use crate::workflow::{Held, Workflow};
+
+/// Bytes of events that one workflow may hold back while they wait for a cause.
+const HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// All workflows of one partition.
+pub struct Shard {
+    config: Arc<Config>,
+    stream_time: i64,
+    workflows: HashMap<Arc<str>, Slot>,
+    /// Deadline and workflow; at most one for each workflow, never later than its true deadline.
+    timers: BTreeSet<(i64, Arc<str>)>,
+    /// Closed workflows by the time of closing.
+    closed: BTreeSet<(i64, Arc<str>)>,
+    /// Workflows that changed since the last commit, in order.
+    dirty: Vec<Arc<str>>,
+    forgotten: Forgotten,
+    deleted: Vec<Vec<u8>>,
+    counters: Counters,
+    encoder: Encoder,
+    restoring: rows::Restoring,
+}
+
+struct Slot {
+    state: State,
+    /// Deadline that stands in `timers`.
+    timer: Option<i64>,
+    dirty: bool,
+}
+
+enum State {
+    Live(Box<Workflow>),
+    /// Closed and published: kept as its bytes until a late event comes.
+    Packed(Packed),
+}
+
+/// Workflows whose grace has passed, as hashes of their ids, oldest first.
+#[derive(Default)]
+struct Forgotten {
+    order: VecDeque<u64>,
+    set: HashSet<u64>,
+    changed: Vec<(u64, bool)>,
+}
+
+impl Shard {
+    /// A shard of a partition that begins.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self::restore(config, 0)
+    }
+
+    /// A shard that its changelog rows are put back into, with the stream time of its progress record.
+    pub fn restore(config: Arc<Config>, stream_time: i64) -> Self {
+        Self {
+            config,
+            stream_time,
+            workflows: HashMap::new(),
+            timers: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            dirty: Vec::new(),
+            forgotten: Forgotten::default(),
+            deleted: Vec::new(),
+            counters: Counters::default(),
+            encoder: Encoder::new(),
+            restoring: rows::Restoring::default(),
+        }
+    }
+
+    /// Takes one input in.
+    pub fn step(&mut self, input: Input<'_>, effects: &mut Effects) -> Verdict {
+        match input {
+            Input::Event { event, received_at } => {
+                let believed = event.occurred_at.min(received_at.saturating_add(us(self.config.clock_skew_max_ms)));
+                let advanced = believed > self.stream_time;
+                self.stream_time = self.stream_time.max(believed);
+                let verdict = self.take(event, &mut effects.anomalies);
+                if advanced {
+                    self.fire(&mut effects.anomalies);
+                }
+                verdict
+            }
+            Input::Tick { stream_time } => {
+                if stream_time > self.stream_time {
+                    self.stream_time = stream_time;
+                    self.fire(&mut effects.anomalies);
+                }
+                Verdict::Applied
+            }
+        }
+    }
+
+    fn take(&mut self, event: &EventRef<'_>, anomalies: &mut Vec<Anomaly>) -> Verdict {
+        let config = Arc::clone(&self.config);
+        let stream_time = self.stream_time;
+        let id = match self.workflows.get_key_value(event.workflow_id) {
+            Some((id, _)) => Arc::clone(id),
+            None => {
+                if self.forgotten.set.contains(&fingerprint::id(event.workflow_id)) {
+                    self.counters.too_late += 1;
+                    return Verdict::TooLate;
+                }
+                let id: Arc<str> = event.workflow_id.into();
+                let workflow = Box::new(Workflow::open(event, stream_time));
+                self.workflows
+                    .insert(Arc::clone(&id), Slot { state: State::Live(workflow), timer: None, dirty: false });
+                self.counters.opened += 1;
+                id
+            }
+        };
+        let Some(slot) = self.workflows.get_mut(&id) else { return Verdict::Duplicate };
+        let event_id = fingerprint::id(event.event_id);
+        let Some(workflow) = slot.live() else { return Verdict::Duplicate };
+        if workflow.knows(event_id) {
+            self.counters.duplicates += 1;
+            return Verdict::Duplicate;
+        }
+        if let Some(closed_at) = workflow.closed_at {
+            workflow.reopen();
+            self.closed.remove(&(closed_at, Arc::clone(&id)));
+            self.counters.late += 1;
+        }
+        let missing = workflow.missing(event);
+        if !missing.is_empty() && may_wait(workflow, &config) {
+            // Cannot fail for an event that was decoded from these very types; if it did, it would not have to wait.
+            if let Ok(bytes) = self.encoder.event(event) {
+                let until = stream_time + us(config.causal_wait_ms);
+                workflow.held.push(Held { event: bytes, id: event_id, missing, until });
+                workflow.active_at = stream_time;
+                self.counters.held += 1;
+                self.touch(&id);
+                return Verdict::Held;
+            }
+        }
+        let missing = missing_ids(event, &missing);
+        workflow.take(event, &missing, stream_time, &config, anomalies);
+        release(workflow, event_id, stream_time, &config, anomalies);
+        self.counters.applied += 1;
+        self.touch(&id);
+        Verdict::Applied
+    }
+
+    /// Remembers that a workflow changed, and when it next wants attention.
+    fn touch(&mut self, id: &Arc<str>) {
+        let Some(slot) = self.workflows.get_mut(id) else { return };
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(Arc::clone(id));
+        }
+        let State::Live(workflow) = &slot.state else { return };
+        let deadline = workflow.deadline(&self.config);
+        // An earlier timer may stand: it finds the new deadline when it fires, which is cheaper than moving it.
+        if slot.timer.is_none_or(|timer| deadline < timer) {
+            if let Some(timer) = slot.timer {
+                self.timers.remove(&(timer, Arc::clone(id)));
+            }
+            slot.timer = Some(deadline);
+            self.timers.insert((deadline, Arc::clone(id)));
+        }
+    }
+
+    /// Everything that stream time has made due.
+    fn fire(&mut self, anomalies: &mut Vec<Anomaly>) {
+        while let Some((deadline, _)) = self.timers.first()
+            && *deadline <= self.stream_time
+            && let Some((_, id)) = self.timers.pop_first()
+        {
+            self.fire_one(&id, anomalies);
+        }
+        while self.closed.len() > self.config.limits.closed_max
+            && let Some((_, id)) = self.closed.first().cloned()
+        {
+            self.counters.closed_let_go_early += 1;
+            self.forget(&id);
+        }
+    }
+
+    fn fire_one(&mut self, id: &Arc<str>, anomalies: &mut Vec<Anomaly>) {
+        let config = Arc::clone(&self.config);
+        let stream_time = self.stream_time;
+        let Some(slot) = self.workflows.get_mut(id) else { return };
+        slot.timer = None;
+        let State::Live(workflow) = &mut slot.state else {
+            let State::Packed(packed) = &slot.state else { return };
+            let grace_ends = packed.closed_at + us(config.grace_ms);
+            if grace_ends <= stream_time {
+                self.forget(id);
+            } else {
+                slot.timer = Some(grace_ends);
+                self.timers.insert((grace_ends, Arc::clone(id)));
+            }
+            return;
+        };
+        if workflow.closed_at.is_some_and(|closed_at| closed_at + us(config.grace_ms) <= stream_time) {
+            self.forget(id);
+            return;
+        }
+        let revision = workflow.revision;
+        let was_urgent = workflow.urgent;
+        give_up_waiting(workflow, stream_time, &config, anomalies);
+        workflow.pass_time(stream_time, &config, anomalies);
+        let changed = workflow.revision != revision || workflow.urgent != was_urgent;
+        if let (Some(closed_at), true) = (workflow.closed_at, changed)
+            && self.closed.insert((closed_at, Arc::clone(id)))
+        {
+            self.counters.closed += 1;
+        }
+        if changed {
+            self.touch(id);
+        } else {
+            let deadline = workflow.deadline(&config);
+            slot.timer = Some(deadline);
+            self.timers.insert((deadline, Arc::clone(id)));
+        }
+    }
+
+    /// Lets a workflow go for good; events that come for it from now on are too late.
+    fn forget(&mut self, id: &Arc<str>) {
+        let Some(slot) = self.workflows.remove(id) else { return };
+        if let Some(timer) = slot.timer {
+            self.timers.remove(&(timer, Arc::clone(id)));
+        }
+        let (closed_at, chunks) = match &slot.state {
+            State::Live(workflow) => (workflow.closed_at, workflow.chunks_written),
+            State::Packed(packed) => (Some(packed.closed_at), packed.chunks_written),
+        };
+        if let Some(closed_at) = closed_at {
+            self.closed.remove(&(closed_at, Arc::clone(id)));
+        }
+        self.deleted.push(RowKey::Header(id).encode());
+        self.deleted.extend((0..chunks).map(|chunk| RowKey::Chunk(id, chunk).encode()));
+        self.forgotten.remember(fingerprint::id(id), self.config.limits.forgotten_max);
+    }
+
+    /// Collects what belongs into the next transaction: rows of the workflows that changed, and the snapshots that are
+    /// due; with `all_sessions` every snapshot that is not published yet.
+    pub fn commit(&mut self, all_sessions: bool, commit: &mut Commit) {
+        commit.rows.extend(self.deleted.drain(..).map(|key| (key, None)));
+        for (hash, remembered) in self.forgotten.changed.drain(..) {
+            commit.rows.push((RowKey::Forgotten(hash).encode(), remembered.then(|| vec![1])));
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            self.commit_one(id, all_sessions, commit);
+        }
+        if all_sessions {
+            let mut waiting: Vec<Arc<str>> = self
+                .workflows
+                .iter()
+                .filter(|(_, slot)| matches!(&slot.state, State::Live(live) if live.published < live.revision))
+                .map(|(id, _)| Arc::clone(id))
+                .collect();
+            waiting.sort_unstable();
+            for id in &waiting {
+                self.commit_one(id, true, commit);
+            }
+        }
+    }
+
+    fn commit_one(&mut self, id: &Arc<str>, all_sessions: bool, commit: &mut Commit) {
+        let stream_time = self.stream_time;
+        let Some(slot) = self.workflows.get_mut(id) else { return };
+        slot.dirty = false;
+        let State::Live(workflow) = &mut slot.state else { return };
+        if (workflow.urgent || all_sessions) && workflow.published < workflow.revision {
+            commit.sessions.push(snapshot::of(workflow, &self.config));
+            workflow.published = workflow.revision;
+            workflow.published_at = stream_time;
+            workflow.urgent = false;
+        }
+        rows::write(workflow, commit);
+        if workflow.status == SessionStatus::Closed && workflow.published == workflow.revision {
+            if let Some(packed) = Packed::pack(workflow) {
+                slot.state = State::Packed(packed);
+            }
+        }
+        self.touch_timer(id);
+    }
+
+    fn touch_timer(&mut self, id: &Arc<str>) {
+        let Some(slot) = self.workflows.get_mut(id) else { return };
+        let deadline = match &slot.state {
+            State::Live(workflow) => workflow.deadline(&self.config),
+            State::Packed(packed) => packed.closed_at + us(self.config.grace_ms),
+        };
+        if slot.timer.is_none_or(|timer| deadline < timer) {
+            if let Some(timer) = slot.timer.replace(deadline) {
+                self.timers.remove(&(timer, Arc::clone(id)));
+            }
+            self.timers.insert((deadline, Arc::clone(id)));
+        }
+    }
+
+    /// Puts one changelog row back; rows come in the order of the changelog, a later one replaces an earlier.
+    pub fn restore_row(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
+        self.restoring.row(key, value)
+    }
+
+    /// All rows are in.
+    pub fn restored(&mut self) -> Result<(), RestoreError> {
+        let restored = std::mem::take(&mut self.restoring).finish()?;
+        for hash in restored.forgotten {
+            self.forgotten.set.insert(hash);
+            self.forgotten.order.push_back(hash);
+        }
+        for workflow in restored.workflows {
+            let id: Arc<str> = (*workflow.id).into();
+            if let Some(closed_at) = workflow.closed_at {
+                self.closed.insert((closed_at, Arc::clone(&id)));
+            }
+            let packed = match workflow.status {
+                SessionStatus::Closed if workflow.published == workflow.revision => Packed::pack(&workflow),
+                _ => None,
+            };
+            let state = packed.map_or_else(|| State::Live(Box::new(workflow)), State::Packed);
+            self.workflows.insert(Arc::clone(&id), Slot { state, timer: None, dirty: false });
+            self.touch_timer(&id);
+        }
+        Ok(())
+    }
+
+    /// Event time of the partition, microseconds since 1970.
+    pub fn stream_time(&self) -> i64 {
+        self.stream_time
+    }
+
+    /// Workflows that are open.
+    pub fn open_workflows(&self) -> usize {
+        self.workflows.len() - self.closed.len()
+    }
+
+    /// What has been seen since the shard was made.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Every row that the state has, sorted: two shards with the same rows are the same (P-1). For tests; it costs the
+    /// whole state.
+    pub fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut all = Vec::new();
+        for slot in self.workflows.values() {
+            match &slot.state {
+                State::Live(workflow) => rows::all(workflow, &mut all),
+                State::Packed(packed) => {
+                    if let Some(workflow) = packed.unpack() {
+                        rows::all(&workflow, &mut all);
+                    }
+                }
+            }
+        }
+        all.extend(self.forgotten.order.iter().map(|hash| (RowKey::Forgotten(*hash).encode(), vec![1])));
+        all.sort_unstable();
+        all
+    }
+}
+
+impl Slot {
+    /// The workflow, unpacked if it was closed. None only if its bytes are damaged, which packing has excluded.
+    fn live(&mut self) -> Option<&mut Workflow> {
+        if let State::Packed(packed) = &self.state {
+            self.state = State::Live(Box::new(packed.unpack()?));
+        }
+        match &mut self.state {
+            State::Live(workflow) => Some(workflow),
+            State::Packed(_) => None,
+        }
+    }
+}
+
+impl Forgotten {
+    fn remember(&mut self, hash: u64, max: usize) {
+        if self.set.insert(hash) {
+            self.order.push_back(hash);
+            self.changed.push((hash, true));
+        }
+        while self.order.len() > max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+            self.changed.push((oldest, false));
+        }
+    }
+}
+
+fn may_wait(workflow: &mut Workflow, config: &Config) -> bool {
+    if config.causal_wait_ms <= 0 {
+        return false;
+    }
+    let bytes: usize = workflow.held.iter().map(|held| held.event.len()).sum();
+    let room = workflow.held.len() < config.limits.held_events_max && bytes < HELD_BYTES_MAX;
+    if !room {
+        workflow.facts.truncated.reach(Limit::HeldEvents);
+    }
+    room
+}
+
+fn missing_ids<'a>(event: &EventRef<'a>, missing: &[u64]) -> Vec<&'a str> {
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    event.caused_by.iter().copied().filter(|id| missing.contains(&fingerprint::id(id))).collect()
+}
+
+/// Takes in the held events that waited for this one, and those that waited for them.
+fn release(workflow: &mut Workflow, arrived: u64, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
+    let mut arrived = vec![arrived];
+    while let Some(id) = arrived.pop() {
+        if workflow.held.is_empty() {
+            return;
+        }
+        for held in &mut workflow.held {
+            held.missing.retain(|missing| *missing != id);
+        }
+        while let Some(at) = workflow.held.iter().position(|held| held.missing.is_empty()) {
+            let held = workflow.held.remove(at);
+            take_held(workflow, &held, stream_time, config, anomalies);
+            arrived.push(held.id);
+        }
+    }
+}
+
+/// Takes in the held events whose causes have had their time.
+fn give_up_waiting(workflow: &mut Workflow, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
+    while let Some(at) = workflow.held.iter().position(|held| held.until <= stream_time) {
+        let held = workflow.held.remove(at);
+        take_held(workflow, &held, stream_time, config, anomalies);
+        release(workflow, held.id, stream_time, config, anomalies);
+    }
+}
+
+fn take_held(workflow: &mut Workflow, held: &Held, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
+    // The bytes are our own encoding of an event that was valid.
+    if let Ok(event) = Decoder::default().event(&held.event) {
+        let missing = missing_ids(&event, &workflow.missing(&event));
+        workflow.take(&event, &missing, stream_time, config, anomalies);
+    }
+}

@@ -1,0 +1,113 @@
+//! Signals: small incremental judgements over the facts of one workflow. One file each, one line in the list below.
+//!
+//! A signal sees every event once, in causal order, after the facts have taken it in; it keeps a small state of its
+//! own with a named bound, and reports findings. It has no other way to reach the world.
+
+use serde::{Deserialize, Serialize};
+
+use schemas::EventRef;
+
+use crate::config::Config;
+use crate::facts::{Facts, OpenCall};
+use crate::finding::Reporter;
+use crate::notes::{Note, Notes};
+
+/// Declares the modules of the signals and the struct that holds and calls them.
+macro_rules! signals {
+    ($($module:ident :: $state:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// The states of all signals of one workflow.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        pub struct Signals {
+            $($module: $module::$state,)+
+        }
+
+        impl Signals {
+            pub(crate) fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
+                $(self.$module.observe(seen, view, out);)+
+            }
+
+            pub(crate) fn pass_time(&mut self, view: &View<'_>, out: &mut Reporter<'_>) {
+                $(self.$module.pass_time(view, out);)+
+            }
+
+            pub(crate) fn close(&mut self, view: &View<'_>, out: &mut Reporter<'_>) {
+                $(self.$module.close(view, out);)+
+            }
+
+            pub(crate) fn deadline(&self) -> Option<i64> {
+                [$(self.$module.deadline()),+].into_iter().flatten().min()
+            }
+
+            pub(crate) fn skipped(&self) -> &skipped::Skipped {
+                &self.skipped
+            }
+        }
+    };
+}
+
+signals! {
+    handoffs::Handoffs,
+    tool_loop::ToolLoop,
+    confidence_hardening::ConfidenceHardening,
+    unverified_success::UnverifiedSuccess,
+    lost_events::LostEvents,
+    skipped::Skipped,
+}
+
+/// One judgement. All four have a default, so that a signal is as small as what it needs.
+pub trait Signal {
+    /// An event was taken in.
+    fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>);
+
+    /// Stream time has reached [`Signal::deadline`].
+    fn pass_time(&mut self, _view: &View<'_>, _out: &mut Reporter<'_>) {}
+
+    /// The session closes.
+    fn close(&mut self, _view: &View<'_>, _out: &mut Reporter<'_>) {}
+
+    /// Stream time at which the signal wants to be called, microseconds.
+    fn deadline(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// The event that is being taken in, with what the facts say of it.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The event.
+    pub event: &'a EventRef<'a>,
+    /// Number of its note.
+    pub number: u32,
+    /// Its note.
+    pub note: Note,
+    /// Notes that it follows from: declared, or inferred from structure where none are declared.
+    pub causes: &'a [u32],
+    /// Declared causes that have not arrived in time.
+    pub missing: &'a [&'a str],
+    /// The call that a result answers.
+    pub answered: Option<&'a OpenCall>,
+    /// Somebody says here that the goal of the workflow, or of a task with named checks, is reached.
+    pub asserts_success: bool,
+}
+
+/// What a signal may look at.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What the events add up to.
+    pub facts: &'a Facts,
+    /// Notes of the events.
+    pub notes: &'a Notes,
+    /// Settings.
+    pub config: &'a Config,
+    /// Event time of the partition, microseconds.
+    pub stream_time: i64,
+}
+
+impl View<'_> {
+    /// Name of an actor for a sentence.
+    pub fn actor(&self, actor: u16) -> &str {
+        self.facts.actor_id(actor)
+    }
+}

@@ -1,0 +1,557 @@
+//! One workflow: its facts, its notes, its signals, and when it closes.
+//!
+//! [`Workflow::take`] is where an event becomes knowledge: causes are looked up, the causal past is summed up into a
+//! note, the facts take the payload in, the signals judge. Nothing here knows of partitions, rows or time zones.
+
+use serde::{Deserialize, Serialize};
+
+use schemas::event::{
+    ActorKind, Confidence, Declaration, Effect, HandoffPhase, Payload, PayloadType, TaskState, ToolStatus,
+};
+use schemas::session::SessionStatus;
+use schemas::{Anomaly, EventRef};
+
+use crate::config::{Config, us};
+use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
+use crate::fingerprint;
+use crate::finding::{Findings, Reporter};
+use crate::notes::{NONE, Note, Notes, flag, later};
+use crate::signal::{Seen, Signals, View};
+
+/// Why a session closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloseReason {
+    /// Every root task has ended, and it was quiet since.
+    Completed,
+    /// Nothing happened for long.
+    Inactive,
+}
+
+impl CloseReason {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// The state of one workflow; all of it but the notes stands in its header row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workflow {
+    /// Id.
+    pub id: Box<str>,
+    /// What kind of workflow it is.
+    pub workflow_type: Option<Box<str>>,
+    /// Inputs that have changed it.
+    pub revision: u64,
+    /// Revision of the newest published snapshot.
+    pub published: u64,
+    /// A snapshot belongs into the next commit.
+    pub urgent: bool,
+    /// Stream time of the newest published snapshot.
+    pub published_at: i64,
+    /// Open or closed.
+    pub status: SessionStatus,
+    /// Why it closed.
+    pub close_reason: Option<CloseReason>,
+    /// Earliest event, microseconds.
+    pub opened_at: i64,
+    /// Latest event, microseconds.
+    pub last_event_at: i64,
+    /// Stream time when it last changed: what quiet and inactivity are measured from. By the stream and not by its own
+    /// events, so that a recording of last year, replayed today, does not close at each event.
+    pub active_at: i64,
+    /// Stream time at which it closed.
+    pub closed_at: Option<i64>,
+    /// Events that came after it had closed.
+    pub late: u64,
+    /// What its events add up to.
+    pub facts: Facts,
+    /// Its anomalies.
+    pub findings: Findings,
+    /// The states of the signals.
+    pub signals: Signals,
+    /// Events that wait for a cause.
+    pub held: Vec<Held>,
+    /// What stays of each event.
+    #[serde(skip)]
+    pub notes: Notes,
+    /// Chunks of notes that are in the changelog already.
+    pub chunks_written: u32,
+    /// Chunks of notes that were let go and are to be deleted from the changelog.
+    #[serde(skip)]
+    pub chunks_gone: Vec<u32>,
+}
+
+/// An event that waits for a cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// The event, encoded as in Kafka.
+    pub event: Vec<u8>,
+    /// Hash of its id.
+    pub id: u64,
+    /// Hashes of the causes that are missing.
+    pub missing: Vec<u64>,
+    /// Stream time at which it goes on without them.
+    pub until: i64,
+}
+
+impl Workflow {
+    /// A workflow of which nothing is known yet.
+    pub fn open(event: &EventRef<'_>, stream_time: i64) -> Self {
+        Self {
+            id: event.workflow_id.into(),
+            workflow_type: None,
+            revision: 0,
+            published: 0,
+            urgent: true,
+            published_at: stream_time,
+            status: SessionStatus::Open,
+            close_reason: None,
+            opened_at: event.occurred_at,
+            last_event_at: event.occurred_at,
+            active_at: stream_time,
+            closed_at: None,
+            late: 0,
+            facts: Facts::default(),
+            findings: Findings::default(),
+            signals: Signals::default(),
+            held: Vec::new(),
+            notes: Notes::default(),
+            chunks_written: 0,
+            chunks_gone: Vec::new(),
+        }
+    }
+
+    /// Whether the event is known, taken in or held.
+    pub fn knows(&self, id: u64) -> bool {
+        self.notes.find(id).is_some() || self.held.iter().any(|held| held.id == id)
+    }
+
+    /// Hashes of the declared causes that have not arrived.
+    pub fn missing(&self, event: &EventRef<'_>) -> Vec<u64> {
+        let ids = event.caused_by.iter().map(|id| fingerprint::id(id));
+        ids.filter(|id| self.notes.find(*id).is_none()).collect()
+    }
+
+    /// A late event came: the session is open again, as its next revision.
+    pub fn reopen(&mut self) {
+        self.status = SessionStatus::Open;
+        self.close_reason = None;
+        self.closed_at = None;
+        self.late += 1;
+        self.urgent = true;
+    }
+
+    /// Takes an event in, with the declared causes that it could not wait for any longer.
+    pub fn take(
+        &mut self,
+        event: &EventRef<'_>,
+        missing: &[&str],
+        stream_time: i64,
+        config: &Config,
+        anomalies: &mut Vec<Anomaly>,
+    ) {
+        let limits = &config.limits;
+        self.active_at = stream_time;
+        self.opened_at = self.opened_at.min(event.occurred_at);
+        self.last_event_at = self.last_event_at.max(event.occurred_at);
+        if self.workflow_type.is_none() {
+            self.workflow_type = event.workflow_type.map(|name| cut(name, limits.text_chars_max));
+        }
+
+        let actor = self.facts.actor(&event.actor, event.occurred_at, limits);
+        let answered = match &event.payload {
+            Payload::ToolResult(result) => self.facts.close_call(result.call_id),
+            _ => None,
+        };
+        let (causes, inferred) = self.causes(event, actor, answered.as_ref());
+        let number = self.notes.next();
+        let mut note = self.sum_up(event, actor, &causes, number);
+        if inferred {
+            note.flags |= flag::INFERRED;
+        }
+        let evidence_before = note.last_evidence;
+        let call_repeated = self.judge_payload(event, answered.as_ref(), number, &mut note, config);
+        let stated = Stated {
+            actor,
+            event: event.event_id,
+            note: number,
+            at: event.occurred_at,
+            stream_time,
+            task: event.task_id.map_or(0, fingerprint::id),
+            handed_by: None,
+            handoff_depth: note.handoff_depth,
+        };
+        let progress = self.take_payload(event, &stated, &mut note, call_repeated, evidence_before, limits);
+        if progress {
+            note.flags |= flag::PROGRESS;
+            self.facts.progress += 1;
+            self.facts.since_progress = 0;
+        } else {
+            self.facts.since_progress += 1;
+        }
+        if let Some(gone) = self.notes.push(note, limits.notes_max) {
+            self.facts.truncated.reach(Limit::Notes);
+            self.chunks_gone.push(gone);
+        }
+        self.count(event, actor, number, answered.as_ref(), missing.len());
+
+        let asserts_success = self.asserts_success(event);
+        self.facts.declared_success |= asserts_success;
+        self.facts.declared_failure |= declares_failure(event);
+        let seen = Seen { event, number, note, causes: &causes, missing, answered: answered.as_ref(), asserts_success };
+        let changed = self.judge(config, stream_time, anomalies, |signals, view, out| signals.observe(&seen, view, out));
+        self.revision += 1;
+        self.urgent |= changed
+            || matches!(event.payload.payload_type(), PayloadType::Task | PayloadType::Handoff)
+            || !event.payload.claims().is_empty();
+    }
+
+    /// What stream time alone brings about: signals that wait, and closing. True where something changed.
+    pub fn pass_time(&mut self, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) -> bool {
+        if self.status == SessionStatus::Closed {
+            return false;
+        }
+        let mut changed = false;
+        if self.signals.deadline().is_some_and(|deadline| deadline <= stream_time) {
+            changed = self.judge(config, stream_time, anomalies, |signals, view, out| signals.pass_time(view, out));
+        }
+        if self.held.is_empty() && self.closes_at(config) <= stream_time {
+            self.judge(config, stream_time, anomalies, |signals, view, out| signals.close(view, out));
+            self.status = SessionStatus::Closed;
+            self.close_reason =
+                Some(if self.facts.roots_have_ended() { CloseReason::Completed } else { CloseReason::Inactive });
+            self.closed_at = Some(stream_time);
+            changed = true;
+        }
+        if changed {
+            self.revision += 1;
+            self.urgent = true;
+        }
+        if self.published < self.revision && self.snapshot_due_at(config) <= stream_time {
+            self.urgent = true;
+        }
+        changed
+    }
+
+    /// Stream time at which [`Workflow::pass_time`] has something to do next.
+    pub fn deadline(&self, config: &Config) -> i64 {
+        if let Some(closed_at) = self.closed_at {
+            return closed_at + us(config.grace_ms);
+        }
+        // A session does not close over an event that it still holds.
+        let mut deadline = self.held.iter().map(|held| held.until).min().unwrap_or_else(|| self.closes_at(config));
+        deadline = deadline.min(self.signals.deadline().unwrap_or(i64::MAX));
+        if self.published < self.revision && !self.urgent {
+            deadline = deadline.min(self.snapshot_due_at(config));
+        }
+        deadline
+    }
+
+    fn snapshot_due_at(&self, config: &Config) -> i64 {
+        self.published_at + us(config.snapshot_interval_ms)
+    }
+
+    fn closes_at(&self, config: &Config) -> i64 {
+        let wait = if self.facts.roots_have_ended() { config.quiet_ms } else { config.inactivity_ms };
+        self.active_at + us(wait)
+    }
+
+    /// Notes that the event follows from, and whether they were inferred.
+    fn causes(&mut self, event: &EventRef<'_>, actor: u16, answered: Option<&OpenCall>) -> (Vec<u32>, bool) {
+        let mut causes = Vec::with_capacity(event.caused_by.len() + 1);
+        let links = event.caused_by.iter().chain(&event.retries).chain(&event.derived_from);
+        for id in links.copied().chain(event.decides.as_ref().map(|decides| decides.event_id)) {
+            if let Some(number) = self.notes.find(fingerprint::id(id)) {
+                causes.push(number);
+            }
+        }
+        let declared = !event.caused_by.is_empty();
+        if let Some(call) = answered {
+            causes.push(call.note);
+        }
+        if declared && event.actor.kind != ActorKind::System && !self.facts.declares_causes {
+            self.facts.declares_causes =
+                causes.iter().any(|cause| self.notes.get(*cause).is_some_and(|note| note.actor != actor));
+        }
+        let known = self.facts.actors.get_mut(actor as usize);
+        let (last, handed) = known.map_or((NONE, NONE), |known| {
+            (known.last_note, std::mem::replace(&mut known.handed, NONE))
+        });
+        if !declared {
+            if let Payload::Handoff(handoff) = &event.payload
+                && handoff.phase != HandoffPhase::Offered
+                && let Some(offer) = self.facts.handoff(handoff.handoff_id)
+            {
+                causes.push(offer.note);
+            }
+            causes.extend([last, handed].into_iter().filter(|number| *number != NONE));
+        }
+        causes.sort_unstable();
+        causes.dedup();
+        let inferred = !declared && !causes.is_empty();
+        (causes, inferred)
+    }
+
+    /// The causal past of the event, summed up.
+    fn sum_up(&self, event: &EventRef<'_>, actor: u16, causes: &[u32], number: u32) -> Note {
+        let mut note = Note {
+            id: fingerprint::id(event.event_id),
+            print: 0,
+            marks: 0,
+            last_action: NONE,
+            last_check: NONE,
+            last_evidence: NONE,
+            trigger: NONE,
+            actor,
+            handoff_depth: 0,
+            flags: 0,
+        };
+        for cause in causes {
+            let Some(past) = self.notes.get(*cause) else { continue };
+            note.marks |= past.marks;
+            note.last_action = later(note.last_action, past.last_action);
+            note.last_check = later(note.last_check, past.last_check);
+            note.last_evidence = later(note.last_evidence, past.last_evidence);
+            note.trigger = later(note.trigger, if past.actor == actor { past.trigger } else { *cause });
+            note.handoff_depth = note.handoff_depth.max(past.handoff_depth);
+        }
+        debug_assert!(causes.iter().all(|cause| *cause < number));
+        note
+    }
+
+    /// Fingerprints and flags of a call, a result or a statement. True where a call, or the call behind a result, had
+    /// been made before.
+    fn judge_payload(
+        &mut self,
+        event: &EventRef<'_>,
+        answered: Option<&OpenCall>,
+        number: u32,
+        note: &mut Note,
+        config: &Config,
+    ) -> bool {
+        match &event.payload {
+            Payload::ToolCall(call) => {
+                note.flags |= flag::CALL;
+                note.print = fingerprint::call(call.tool, call.arguments, &config.volatile_keys);
+                if matches!(call.effect, Effect::Write | Effect::Destructive) {
+                    note.flags |= flag::ACTION;
+                    note.last_action = number;
+                }
+                self.notes.has_print(note.print)
+            }
+            Payload::ToolResult(result) => {
+                note.flags |= flag::RESULT;
+                if result.status == ToolStatus::Ok {
+                    note.print = fingerprint::result(result.result, &config.volatile_keys);
+                    if !self.notes.has_print(note.print) {
+                        note.flags |= flag::EVIDENCE;
+                        note.last_evidence = number;
+                    }
+                }
+                if !result.verifies.is_empty() {
+                    note.flags |= flag::CHECK;
+                    note.last_check = number;
+                    if !result.passed.unwrap_or(result.status == ToolStatus::Ok) {
+                        note.flags |= flag::CHECK_FAILED;
+                    }
+                }
+                answered.is_some_and(|call| call.repeated)
+            }
+            Payload::Text(_) if event.actor.kind == ActorKind::Human => {
+                note.flags |= flag::EVIDENCE;
+                note.last_evidence = number;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The facts take the payload in. True where the event is progress.
+    fn take_payload(
+        &mut self,
+        event: &EventRef<'_>,
+        stated: &Stated<'_>,
+        note: &mut Note,
+        call_repeated: bool,
+        evidence_before: u32,
+        limits: &crate::config::Limits,
+    ) -> bool {
+        let facts = &mut self.facts;
+        let mut progress = false;
+        match &event.payload {
+            Payload::Text(_) => {}
+            Payload::Thought(thought) => {
+                if let Some(decision) = &thought.decision {
+                    facts.decide(decision, stated, limits);
+                }
+            }
+            Payload::ToolCall(call) => {
+                facts.calls_repeated += u32::from(call_repeated);
+                facts.retries += u32::from(call.attempt > 1 || !event.retries.is_empty());
+                let key = fingerprint::id(call.call_id);
+                if note.is(flag::ACTION) {
+                    let action = Action {
+                        note: stated.note,
+                        key,
+                        event: event.event_id.into(),
+                        tool: cut(call.tool, limits.text_chars_max),
+                        target: call.target.map(|target| cut(target, limits.text_chars_max)),
+                        effect: call.effect,
+                        actor: stated.actor,
+                        at: event.occurred_at,
+                        result: None,
+                    };
+                    facts.act(action, limits);
+                }
+                let usage = event.usage.as_ref();
+                let tokens = usage.map_or(0, |usage| {
+                    usage.input_tokens.unwrap_or(0).saturating_add(usage.output_tokens.unwrap_or(0))
+                });
+                let open = OpenCall {
+                    key,
+                    print: note.print,
+                    event: event.event_id.into(),
+                    note: stated.note,
+                    actor: stated.actor,
+                    at: event.occurred_at,
+                    effect: call.effect,
+                    repeated: call_repeated,
+                    tokens,
+                    cost_usd: usage.and_then(|usage| usage.cost_usd).unwrap_or(0.0),
+                };
+                facts.open_call(open, limits);
+            }
+            Payload::ToolResult(result) => {
+                let key = fingerprint::id(result.call_id);
+                if let Some(action) = facts.actions.iter_mut().rev().find(|action| action.key == key) {
+                    action.result = Some(event.event_id.into());
+                }
+                progress = note.is(flag::EVIDENCE) && !call_repeated;
+            }
+            Payload::Task(task) => progress = facts.take_task(task, event.event_id, stated.actor, stated.at, limits),
+            Payload::Error(error) => facts.errors[error.kind as usize] += 1,
+            Payload::Handoff(handoff) => {
+                let from = facts.actor(&handoff.from, event.occurred_at, limits);
+                let to = facts.actor(&handoff.to, event.occurred_at, limits);
+                let deeper = Stated { handoff_depth: note.handoff_depth.saturating_add(1), ..*stated };
+                let sender = Stated { actor: from, ..*stated };
+                for claim in &handoff.claims {
+                    facts.believe(claim, &sender, limits);
+                }
+                if facts.take_handoff(handoff, &deeper, (from, to), limits) {
+                    note.handoff_depth = deeper.handoff_depth;
+                    if let Some(receiver) = facts.actors.get_mut(to as usize) {
+                        receiver.handed = stated.note;
+                    }
+                }
+            }
+        }
+        if !matches!(event.payload, Payload::Handoff(_)) {
+            for claim in event.payload.claims() {
+                let key = crate::facts::claim_key(claim);
+                let handed_by = facts
+                    .beliefs
+                    .iter()
+                    .find(|belief| belief.key == key && belief.handed_to.contains(&stated.actor))
+                    .map(|belief| belief.actor);
+                facts.believe(claim, &Stated { handed_by, ..*stated }, limits);
+                let settles = claim.confidence == Some(Confidence::Confirmed) || claim.refutes.is_some();
+                let cites_new = claim.evidence.iter().any(|id| {
+                    let number = self.notes.find(fingerprint::id(id));
+                    number.and_then(|number| self.notes.get(number)).is_some_and(|note| note.is(flag::EVIDENCE))
+                });
+                progress |= settles && (cites_new || evidence_before != NONE && claim.evidence.is_empty());
+            }
+        }
+        if let (Some(decides), ActorKind::Human) = (&event.decides, event.actor.kind) {
+            facts.count_verdict(decides.decision);
+            progress = true;
+        }
+        progress
+    }
+
+    fn count(
+        &mut self,
+        event: &EventRef<'_>,
+        actor: u16,
+        number: u32,
+        answered: Option<&OpenCall>,
+        missing: usize,
+    ) {
+        let facts = &mut self.facts;
+        let payload_type = event.payload.payload_type();
+        facts.counts[payload_type as usize] += 1;
+        facts.causes_missing += missing as u32;
+        if let Some(usage) = &event.usage {
+            facts.use_model(usage, actor);
+        }
+        if let Some(known) = facts.actors.get_mut(actor as usize) {
+            known.events += 1;
+            known.tool_calls += u32::from(payload_type == PayloadType::ToolCall);
+            known.first_at = known.first_at.min(event.occurred_at);
+            known.last_at = known.last_at.max(event.occurred_at);
+            known.last_note = number;
+        }
+        if let (Payload::ToolResult(result), Some(call)) = (&event.payload, answered)
+            && result.status != ToolStatus::Ok
+            && let Some(caller) = facts.actors.get_mut(call.actor as usize)
+        {
+            caller.tool_errors += 1;
+        }
+    }
+
+    /// A message that declares success, or a completed task that is a root or that named checks.
+    fn asserts_success(&self, event: &EventRef<'_>) -> bool {
+        match &event.payload {
+            Payload::Text(text) => text.declares == Some(Declaration::Success),
+            Payload::Task(task) if task.state == TaskState::Completed => {
+                !task.checks.is_empty()
+                    || self.facts.task(task.task_id).is_none_or(|known| known.parent.is_none())
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the signals judge. True where an anomaly changed.
+    fn judge(
+        &mut self,
+        config: &Config,
+        stream_time: i64,
+        anomalies: &mut Vec<Anomaly>,
+        judge: impl FnOnce(&mut Signals, &View<'_>, &mut Reporter<'_>),
+    ) -> bool {
+        let mut truncated = self.facts.truncated;
+        let mut out = Reporter {
+            findings: &mut self.findings,
+            effects: anomalies,
+            truncated: &mut truncated,
+            limits: &config.limits,
+            workflow_id: &self.id,
+            workflow_type: self.workflow_type.as_deref(),
+            marks_wanted: 0,
+            changed: false,
+        };
+        let view = View { facts: &self.facts, notes: &self.notes, config, stream_time };
+        judge(&mut self.signals, &view, &mut out);
+        let (marks, changed) = (out.marks_wanted, out.changed);
+        self.facts.truncated = truncated;
+        if marks != 0
+            && let Some(newest) = self.notes.newest_mut()
+        {
+            newest.marks |= marks;
+        }
+        changed
+    }
+}
+
+fn declares_failure(event: &EventRef<'_>) -> bool {
+    match &event.payload {
+        Payload::Text(text) => text.declares == Some(Declaration::Failure),
+        Payload::Task(task) => task.parent_task_id.is_none() && task.state == TaskState::Failed,
+        _ => false,
+    }
+}

@@ -1,0 +1,8 @@
+//! The core under test: stories in, anomalies and snapshots out.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod incident;
+mod limits;
+mod order;
+mod signals;
+mod support;
