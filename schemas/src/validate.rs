@@ -1,7 +1,9 @@
 //! The rules of the contract that a schema cannot say, in one visible list. The same for every door: HTTP refuses the
 //! item with the pointer, a Kafka record becomes a dead letter with it.
 
-use crate::event::{Claim, EventRef, Payload};
+use std::fmt::Display;
+
+use crate::event::{EventRef, Payload};
 
 /// Longest id, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
@@ -12,9 +14,10 @@ const OCCURRED_AT_MAX: i64 = 253_402_300_799_999_999;
 
 /// A rule that an event breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{at}: expected {expected}{}", .got.as_ref().map(|got| format!(", got {got}")).unwrap_or_default(), at = if .pointer.is_empty() { "event" } else { .pointer })]
+#[error("{at}: expected {expected}{}", .got.as_ref().map(|got| format!(", got {got}")).unwrap_or_default(),
+    at = if .pointer.is_empty() { "event" } else { .pointer })]
 pub struct Violation {
-    /// JSON pointer to the field, in the event's JSON form.
+    /// JSON pointer to the field, in the event's JSON form; empty for the event as a whole.
     pub pointer: String,
     /// What belongs there.
     pub expected: String,
@@ -31,48 +34,47 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
         return Err(violation(
             "/occurred_at",
             "a time between the years 1970 and 9999",
+            event.occurred_at,
         ));
     }
-    if event.sequence.is_some_and(|sequence| sequence < 0) {
-        return Err(violation("/sequence", "a number from 0"));
-    }
+    at_least("/sequence", event.sequence, 0)?;
     ids("/caused_by", &event.caused_by)?;
     ids("/retries", &event.retries)?;
-    if let Some(task_id) = event.task_id {
-        id("/task_id", task_id)?;
-    }
+    event
+        .derived_from
+        .map_or(Ok(()), |derived_from| id("/derived_from", derived_from))?;
+    event
+        .task_id
+        .map_or(Ok(()), |task_id| id("/task_id", task_id))?;
     if let Some(decides) = &event.decides {
         id("/decides/event_id", decides.event_id)?;
     }
     if let Some(usage) = &event.usage {
-        for (name, tokens) in [
-            ("input_tokens", usage.input_tokens),
-            ("output_tokens", usage.output_tokens),
-        ] {
-            if tokens.is_some_and(|tokens| tokens < 0) {
-                return Err(violation(format!("/usage/{name}"), "a number from 0"));
-            }
-        }
-        if usage
+        at_least("/usage/input_tokens", usage.input_tokens, 0)?;
+        at_least("/usage/output_tokens", usage.output_tokens, 0)?;
+        if let Some(cost) = usage
             .cost_usd
-            .is_some_and(|cost| !cost.is_finite() || cost < 0.0)
+            .filter(|cost| !cost.is_finite() || *cost < 0.0)
         {
-            return Err(violation("/usage/cost_usd", "a number from 0"));
+            return Err(violation("/usage/cost_usd", "a number from 0", cost));
         }
     }
     match &event.payload {
         Payload::Text(text) => ids("/payload/to", &text.to)?,
         Payload::Thought(thought) => {
             if let Some(decision) = &thought.decision {
-                probability("/payload/decision/probability", decision.probability)?;
+                probability(&"/payload/decision/probability", decision.probability)?;
+                for (index, alternative) in decision.alternatives.iter().enumerate() {
+                    let pointer =
+                        format_args!("/payload/decision/alternatives/{index}/probability");
+                    probability(&pointer, alternative.probability)?;
+                }
             }
         }
         Payload::ToolCall(call) => {
             id("/payload/call_id", call.call_id)?;
             id("/payload/tool", call.tool)?;
-            if call.attempt < 1 {
-                return Err(violation("/payload/attempt", "a number from 1"));
-            }
+            at_least("/payload/attempt", Some(i64::from(call.attempt)), 1)?;
         }
         Payload::ToolResult(result) => {
             id("/payload/call_id", result.call_id)?;
@@ -86,64 +88,74 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
             id("/payload/to/id", handoff.to.id)?;
         }
     }
-    for (index, item) in event.payload.claims().iter().enumerate() {
-        claim(index, item)?;
+    for (index, claim) in event.payload.claims().iter().enumerate() {
+        probability(
+            &format_args!("/payload/claims/{index}/probability"),
+            claim.probability,
+        )?;
+        at_most_links(
+            &format_args!("/payload/claims/{index}/evidence"),
+            claim.evidence.len(),
+        )?;
     }
     Ok(())
 }
 
-fn claim(index: usize, claim: &Claim<&str>) -> Result<(), Violation> {
-    probability(
-        &format!("/payload/claims/{index}/probability"),
-        claim.probability,
-    )?;
-    if claim.evidence.len() > LINKS_MAX {
-        return Err(violation(
-            format!("/payload/claims/{index}/evidence"),
-            format!("{LINKS_MAX} ids at most"),
-        ));
-    }
-    Ok(())
-}
-
-fn probability(pointer: &str, value: Option<f64>) -> Result<(), Violation> {
+fn probability(pointer: &dyn Display, value: Option<f64>) -> Result<(), Violation> {
     match value {
         Some(value) if !(0.0..=1.0).contains(&value) => {
-            Err(violation(pointer, "a number from 0 to 1"))
+            Err(violation(pointer, "a number from 0 to 1", value))
         }
         _ => Ok(()),
     }
 }
 
-fn id(pointer: &str, value: &str) -> Result<(), Violation> {
+fn at_least(pointer: &str, value: Option<i64>, least: i64) -> Result<(), Violation> {
+    match value {
+        Some(value) if value < least => Err(violation(
+            pointer,
+            format_args!("a number from {least}"),
+            value,
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn id(pointer: impl Display, value: &str) -> Result<(), Violation> {
     if value.is_empty() || value.len() > ID_BYTES_MAX {
+        let expected = format_args!("text of 1 to {ID_BYTES_MAX} bytes");
         return Err(violation(
             pointer,
-            format!("text of 1 to {ID_BYTES_MAX} bytes"),
+            expected,
+            format_args!("{} bytes", value.len()),
         ));
     }
     Ok(())
 }
 
 fn ids(pointer: &str, values: &[&str]) -> Result<(), Violation> {
-    if values.len() > LINKS_MAX {
-        return Err(violation(pointer, format!("{LINKS_MAX} ids at most")));
-    }
-    for (index, value) in values.iter().enumerate() {
-        if value.is_empty() || value.len() > ID_BYTES_MAX {
-            return Err(violation(
-                format!("{pointer}/{index}"),
-                format!("text of 1 to {ID_BYTES_MAX} bytes"),
-            ));
-        }
+    at_most_links(&pointer, values.len())?;
+    values
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, value)| id(format_args!("{pointer}/{index}"), value))
+}
+
+fn at_most_links(pointer: &dyn Display, links: usize) -> Result<(), Violation> {
+    if links > LINKS_MAX {
+        return Err(violation(
+            pointer,
+            format_args!("{LINKS_MAX} ids at most"),
+            links,
+        ));
     }
     Ok(())
 }
 
-fn violation(pointer: impl Into<String>, expected: impl Into<String>) -> Violation {
+fn violation(pointer: impl Display, expected: impl Display, got: impl Display) -> Violation {
     Violation {
-        pointer: pointer.into(),
-        expected: expected.into(),
-        got: None,
+        pointer: pointer.to_string(),
+        expected: expected.to_string(),
+        got: Some(got.to_string()),
     }
 }

@@ -13,6 +13,8 @@ use crate::symbols::Symbol;
 
 /// Longest unknown word that is compared with the known ones; comparing costs the product of the lengths.
 const COMPARED_BYTES_MAX: usize = 64;
+/// How much of a key stands in a pointer; ours are shorter.
+const POINTED_CHARS_MAX: usize = 64;
 /// How much of a wrong text is repeated to the sender.
 const REPEATED_CHARS_MAX: usize = 40;
 
@@ -32,7 +34,12 @@ impl fmt::Display for Place<'_> {
         match self {
             Self::Root => Ok(()),
             Self::Key(parent, key) => {
-                write!(f, "{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+                let (key, rest) = beginning(key, POINTED_CHARS_MAX);
+                write!(
+                    f,
+                    "{parent}/{}{rest}",
+                    key.replace('~', "~0").replace('/', "~1")
+                )
             }
             Self::Index(parent, index) => write!(f, "{parent}/{index}"),
         }
@@ -69,7 +76,8 @@ impl<'p, 'v> Object<'p, 'v> {
         known: &[&str],
     ) -> Result<Self, Violation> {
         let Value::Object(fields) = value else {
-            return Err(place.expected(format!("an object: {noun}"), describe(value)));
+            let expected = format!("an object with fields of {noun}: {}", known.join(", "));
+            return Err(place.expected(expected, describe(value)));
         };
         let object = Self { place, fields };
         match object.unknown_key(known) {
@@ -84,14 +92,10 @@ impl<'p, 'v> Object<'p, 'v> {
     }
 
     /// The object at `place`, its keys unseen; [`Object::unknown_key`] looks at them.
-    pub(super) fn unchecked(
-        place: &'p Place<'p>,
-        value: &'v Value,
-        noun: &str,
-    ) -> Result<Self, Violation> {
+    pub(super) fn unchecked(place: &'p Place<'p>, value: &'v Value) -> Result<Self, Violation> {
         match value {
             Value::Object(fields) => Ok(Self { place, fields }),
-            _ => Err(place.expected(format!("an object: {noun}"), describe(value))),
+            _ => Err(place.expected("one JSON object", describe(value))),
         }
     }
 
@@ -251,11 +255,11 @@ fn any_text(place: &Place<'_>, value: &Value) -> Result<String, Violation> {
 
 /// The violation that `word` is none of the `known` ones, with the nearest of them.
 fn unknown(place: &Place<'_>, what: &str, word: &str, known: &[&str]) -> Violation {
-    let mut expected = format!("{what}: {}", known.join(", "));
+    let mut got = quote(word);
     if let Some(near) = nearest(word, known) {
-        expected.push_str(&format!("; did you mean {near}?"));
+        got.push_str(&format!(" (did you mean {near}?)"));
     }
-    place.expected(expected, quote(word))
+    place.expected(format!("{what}: {}", known.join(", ")), got)
 }
 
 fn one_of(symbols: &[&str]) -> String {
@@ -294,8 +298,14 @@ pub(super) fn describe(value: &Value) -> String {
 }
 
 fn quote(text: &str) -> String {
-    match text.char_indices().nth(REPEATED_CHARS_MAX) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}…", &text[..end]),
+    let (text, rest) = beginning(text, REPEATED_CHARS_MAX);
+    format!("{text:?}{rest}")
+}
+
+/// The beginning of a text, and a sign where there is more of it.
+fn beginning(text: &str, chars_max: usize) -> (&str, &'static str) {
+    match text.char_indices().nth(chars_max) {
+        None => (text, ""),
+        Some((end, _)) => (&text[..end], "…"),
     }
 }

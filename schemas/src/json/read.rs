@@ -100,7 +100,7 @@ pub(super) const fn payload_fields(payload_type: PayloadType) -> &'static [&'sta
 
 pub(super) fn event(value: &Value, defaults: &Defaults<'_>) -> Result<Event, Violation> {
     let place = Place::Root;
-    let fields = Object::unchecked(&place, value, "an event")?;
+    let fields = Object::unchecked(&place, value)?;
     refuse_unknown(&fields, value)?;
     let payload_type: PayloadType = fields.symbol("type")?;
     let mut baggage = defaults.baggage.cloned().unwrap_or_default();
@@ -282,7 +282,7 @@ fn time(place: &Place<'_>, value: &Value) -> Result<i64, Violation> {
 
 fn attempt(place: &Place<'_>, value: &Value) -> Result<i32, Violation> {
     i32::try_from(whole(place, value)?)
-        .map_err(|_| place.expected("a number of attempts", describe(value)))
+        .map_err(|_| place.expected("a number from 1 to 2147483647", describe(value)))
 }
 
 fn decides(place: &Place<'_>, value: &Value) -> Result<Decides, Violation> {
