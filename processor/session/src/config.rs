@@ -93,7 +93,9 @@ impl Default for Config {
             clock_skew_max_ms: 60_000,
             causal_wait_ms: 2_000,
             snapshot_interval_ms: 2_000,
-            volatile_keys: ["request_id", "timestamp", "trace_id", "nonce"].map(str::to_owned).to_vec(),
+            volatile_keys: ["request_id", "timestamp", "trace_id", "nonce"]
+                .map(str::to_owned)
+                .to_vec(),
             limits: Limits::default(),
             signals: Thresholds::default(),
         }

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use schemas::event::{
-    Actor, ActorKind, Claim, ClaimKind, Confidence, Decision, Effect, ErrorKind, Handoff, HandoffMode, HandoffPhase,
-    PayloadType, Task, TaskState, Usage, Verdict,
+    Actor, ActorKind, Claim, ClaimKind, Confidence, Decision, Effect, ErrorKind, Handoff,
+    HandoffMode, HandoffPhase, PayloadType, Task, TaskState, Usage, Verdict,
 };
 
 use crate::config::Limits;
@@ -356,7 +356,11 @@ pub fn cut(text: &str, chars_max: usize) -> Box<str> {
 }
 
 fn cut_all(texts: &[&str], limits: &Limits) -> Vec<Box<str>> {
-    texts.iter().take(limits.links_max).map(|text| cut(text, limits.text_chars_max)).collect()
+    texts
+        .iter()
+        .take(limits.links_max)
+        .map(|text| cut(text, limits.text_chars_max))
+        .collect()
 }
 
 /// Drops the oldest of a full list before something is added.
@@ -380,12 +384,16 @@ impl Facts {
 
     /// Id of an actor.
     pub fn actor_id(&self, actor: u16) -> &str {
-        self.actors.get(actor as usize).map_or("(others)", |actor| &actor.id)
+        self.actors
+            .get(actor as usize)
+            .map_or("(others)", |actor| &actor.id)
     }
 
     /// What an actor is.
     pub fn actor_kind(&self, actor: u16) -> ActorKind {
-        self.actors.get(actor as usize).map_or(ActorKind::Agent, |actor| actor.kind)
+        self.actors
+            .get(actor as usize)
+            .map_or(ActorKind::Agent, |actor| actor.kind)
     }
 
     /// Index of an actor, which is added when it is new. Beyond the limit all share the last place.
@@ -422,14 +430,30 @@ impl Facts {
     }
 
     /// Takes a task event in; true where its state is new for the task.
-    pub fn take_task(&mut self, task: &Task<&str>, event: &str, owner: u16, at: i64, limits: &Limits) -> bool {
+    pub fn take_task(
+        &mut self,
+        task: &Task<&str>,
+        event: &str,
+        owner: u16,
+        at: i64,
+        limits: &Limits,
+    ) -> bool {
         let bit = 1_u16 << task.state as u16;
         let outcome = task
             .outcome
             .iter()
             .take(limits.links_max)
-            .map(|(name, value)| (cut(name, limits.text_chars_max), cut(value, limits.text_chars_max)));
-        if let Some(known) = self.tasks.iter_mut().find(|known| *known.id == *task.task_id) {
+            .map(|(name, value)| {
+                (
+                    cut(name, limits.text_chars_max),
+                    cut(value, limits.text_chars_max),
+                )
+            });
+        if let Some(known) = self
+            .tasks
+            .iter_mut()
+            .find(|known| *known.id == *task.task_id)
+        {
             let new = known.states_seen & bit == 0;
             known.states_seen |= bit;
             known.transitions += 1;
@@ -463,13 +487,19 @@ impl Facts {
 
     /// Whether there is a root task and every root task has ended.
     pub fn roots_have_ended(&self) -> bool {
-        let mut roots = self.tasks.iter().filter(|task| task.parent.is_none()).peekable();
+        let mut roots = self
+            .tasks
+            .iter()
+            .filter(|task| task.parent.is_none())
+            .peekable();
         roots.peek().is_some() && roots.all(|task| task.state.is_terminal())
     }
 
     /// The belief of an actor in a claim.
     pub fn belief(&self, actor: u16, key: u64) -> Option<&Belief> {
-        self.beliefs.iter().find(|belief| belief.actor == actor && belief.key == key)
+        self.beliefs
+            .iter()
+            .find(|belief| belief.actor == actor && belief.key == key)
     }
 
     /// Takes in what an actor claims. Counts a revision where it leaves another hypothesis on the same task.
@@ -483,10 +513,15 @@ impl Facts {
                 .filter(|belief| belief.actor == stated.actor && belief.task == stated.task)
                 .max_by_key(|belief| belief.note)
                 .is_some_and(|belief| {
-                    belief.key != key && belief.kind == ClaimKind::Hypothesis && belief.note != stated.note
+                    belief.key != key
+                        && belief.kind == ClaimKind::Hypothesis
+                        && belief.note != stated.note
                 });
         self.revisions += u32::from(revised);
-        let place = self.beliefs.iter().position(|belief| belief.actor == stated.actor && belief.key == key);
+        let place = self
+            .beliefs
+            .iter()
+            .position(|belief| belief.actor == stated.actor && belief.key == key);
         let (handed_by, handed_to) = match place {
             Some(at) => {
                 let known = &mut self.beliefs[at];
@@ -520,15 +555,29 @@ impl Facts {
     /// The handoff with this id.
     pub fn handoff(&self, id: &str) -> Option<&HandoffFacts> {
         let key = fingerprint::id(id);
-        self.handoffs.iter().rev().find(|handoff| handoff.key == key)
+        self.handoffs
+            .iter()
+            .rev()
+            .find(|handoff| handoff.key == key)
     }
 
     /// Takes a handoff event in; true where the handoff is accepted by it.
-    pub fn take_handoff(&mut self, handoff: &Handoff<&str>, seen: &Stated<'_>, ends: (u16, u16), limits: &Limits) -> bool {
+    pub fn take_handoff(
+        &mut self,
+        handoff: &Handoff<&str>,
+        seen: &Stated<'_>,
+        ends: (u16, u16),
+        limits: &Limits,
+    ) -> bool {
         let key = fingerprint::id(handoff.handoff_id);
         let (from, to) = ends;
         if !self.handoffs.iter().any(|known| known.key == key) {
-            make_room(&mut self.handoffs, limits.handoffs_max, Limit::Handoffs, &mut self.truncated);
+            make_room(
+                &mut self.handoffs,
+                limits.handoffs_max,
+                Limit::Handoffs,
+                &mut self.truncated,
+            );
             self.handoffs.push(HandoffFacts {
                 key,
                 id: handoff.handoff_id.into(),
@@ -551,7 +600,10 @@ impl Facts {
         }
         for claim in &handoff.claims {
             let claimed = claim_key(claim);
-            if let Some(belief) = self.beliefs.iter_mut().find(|belief| belief.actor == from && belief.key == claimed)
+            if let Some(belief) = self
+                .beliefs
+                .iter_mut()
+                .find(|belief| belief.actor == from && belief.key == claimed)
                 && !belief.handed_to.contains(&to)
                 && belief.handed_to.len() < limits.links_max
             {
@@ -566,7 +618,14 @@ impl Facts {
                 && earlier.task == seen.task
                 && earlier.progress == progress
         });
-        let Some(known) = self.handoffs.iter_mut().rev().find(|known| known.key == key) else { return false };
+        let Some(known) = self
+            .handoffs
+            .iter_mut()
+            .rev()
+            .find(|known| known.key == key)
+        else {
+            return false;
+        };
         match handoff.phase {
             HandoffPhase::Offered => {
                 known.offered_at.get_or_insert(seen.at);
@@ -597,7 +656,12 @@ impl Facts {
 
     /// Remembers a call until its result comes.
     pub fn open_call(&mut self, call: OpenCall, limits: &Limits) {
-        make_room(&mut self.open_calls, limits.open_calls_max, Limit::OpenCalls, &mut self.truncated);
+        make_room(
+            &mut self.open_calls,
+            limits.open_calls_max,
+            Limit::OpenCalls,
+            &mut self.truncated,
+        );
         self.open_calls.push(call);
     }
 
@@ -610,7 +674,12 @@ impl Facts {
 
     /// Remembers a write or destructive call.
     pub fn act(&mut self, action: Action, limits: &Limits) {
-        make_room(&mut self.actions, limits.actions_max, Limit::Actions, &mut self.truncated);
+        make_room(
+            &mut self.actions,
+            limits.actions_max,
+            Limit::Actions,
+            &mut self.truncated,
+        );
         self.actions.push(action);
     }
 
@@ -621,7 +690,12 @@ impl Facts {
 
     /// Remembers a decision.
     pub fn decide(&mut self, decision: &Decision<&str>, seen: &Stated<'_>, limits: &Limits) {
-        make_room(&mut self.decisions, limits.decisions_max, Limit::Decisions, &mut self.truncated);
+        make_room(
+            &mut self.decisions,
+            limits.decisions_max,
+            Limit::Decisions,
+            &mut self.truncated,
+        );
         self.decisions.push(DecisionFacts {
             event: seen.event.into(),
             actor: seen.actor,
@@ -647,7 +721,10 @@ impl Facts {
 
     /// Adds usage to the workflow and to its actor.
     pub fn use_model(&mut self, usage: &Usage<&str>, actor: u16) {
-        let (input, output) = (usage.input_tokens.unwrap_or(0), usage.output_tokens.unwrap_or(0));
+        let (input, output) = (
+            usage.input_tokens.unwrap_or(0),
+            usage.output_tokens.unwrap_or(0),
+        );
         let cost = usage.cost_usd.unwrap_or(0.0);
         self.model_calls += 1;
         self.input_tokens = self.input_tokens.saturating_add(input);

@@ -67,7 +67,9 @@ pub struct Findings {
 impl Findings {
     /// The anomaly of a signal about a subject.
     pub fn get(&self, signal: &str, subject: &str) -> Option<&Anomaly> {
-        self.anomalies.iter().find(|anomaly| anomaly.signal == signal && anomaly.subject == subject)
+        self.anomalies
+            .iter()
+            .find(|anomaly| anomaly.signal == signal && anomaly.subject == subject)
     }
 }
 
@@ -85,18 +87,19 @@ pub struct Reporter<'a> {
 
 /// Deterministic id of an anomaly, 32 hex digits.
 pub fn anomaly_id(workflow_id: &str, signal: &str, subject: &str) -> String {
-    format!("{:032x}", xxh3_128(format!("{workflow_id}\0{signal}\0{subject}").as_bytes()))
+    format!(
+        "{:032x}",
+        xxh3_128(format!("{workflow_id}\0{signal}\0{subject}").as_bytes())
+    )
 }
 
 impl Reporter<'_> {
     /// Opens an anomaly, or makes the next revision of it where something has changed.
     pub fn report(&mut self, finding: Finding) {
         let severity = finding.severity.unwrap_or(Severity::Info);
-        let at = self
-            .findings
-            .anomalies
-            .iter()
-            .position(|anomaly| anomaly.signal == finding.signal && anomaly.subject == finding.subject);
+        let at = self.findings.anomalies.iter().position(|anomaly| {
+            anomaly.signal == finding.signal && anomaly.subject == finding.subject
+        });
         let Some(at) = at else {
             if self.findings.anomalies.len() >= self.limits.anomalies_max {
                 self.truncated.reach(Limit::Anomalies);
@@ -130,16 +133,26 @@ impl Reporter<'_> {
             return;
         };
         let known = &self.findings.anomalies[at];
-        let reopened = matches!(known.status, AnomalyStatus::Resolved | AnomalyStatus::Retracted);
+        let reopened = matches!(
+            known.status,
+            AnomalyStatus::Resolved | AnomalyStatus::Retracted
+        );
         let unchanged = known.severity == severity
             && known.sentence == finding.sentence
-            && finding.kinds.iter().all(|kind| known.kinds.iter().any(|known| known == kind));
+            && finding
+                .kinds
+                .iter()
+                .all(|kind| known.kinds.iter().any(|known| known == kind));
         if unchanged && !reopened {
             return;
         }
         let mut anomaly = known.clone();
         anomaly.revision += 1;
-        anomaly.status = if reopened { AnomalyStatus::Opened } else { AnomalyStatus::Updated };
+        anomaly.status = if reopened {
+            AnomalyStatus::Opened
+        } else {
+            AnomalyStatus::Updated
+        };
         anomaly.severity = severity;
         anomaly.score = finding.score;
         anomaly.detected_at = finding.at;
@@ -150,12 +163,18 @@ impl Reporter<'_> {
 
     /// Ends an open anomaly: resolved where it is over, retracted where it was never so.
     pub fn end(&mut self, signal: &str, subject: &str, status: AnomalyStatus, ending: Ending<'_>) {
-        let Some(known) =
-            self.findings.anomalies.iter_mut().find(|anomaly| anomaly.signal == signal && anomaly.subject == subject)
+        let Some(known) = self
+            .findings
+            .anomalies
+            .iter_mut()
+            .find(|anomaly| anomaly.signal == signal && anomaly.subject == subject)
         else {
             return;
         };
-        if matches!(known.status, AnomalyStatus::Resolved | AnomalyStatus::Retracted) {
+        if matches!(
+            known.status,
+            AnomalyStatus::Resolved | AnomalyStatus::Retracted
+        ) {
             return;
         }
         known.revision += 1;
@@ -163,7 +182,11 @@ impl Reporter<'_> {
         known.detected_at = ending.at;
         known.proved_by = ending.proved_by.map(str::to_owned);
         if let Some(event) = ending.proved_by {
-            add(&mut known.evidence, [event.to_owned()], self.limits.links_max);
+            add(
+                &mut known.evidence,
+                [event.to_owned()],
+                self.limits.links_max,
+            );
         }
         known.sentence = ending.sentence;
         let anomaly = known.clone();
@@ -172,9 +195,9 @@ impl Reporter<'_> {
 
     /// Whether an anomaly is open.
     pub fn is_open(&self, signal: &str, subject: &str) -> bool {
-        self.findings
-            .get(signal, subject)
-            .is_some_and(|known| matches!(known.status, AnomalyStatus::Opened | AnomalyStatus::Updated))
+        self.findings.get(signal, subject).is_some_and(|known| {
+            matches!(known.status, AnomalyStatus::Opened | AnomalyStatus::Updated)
+        })
     }
 
     /// Marks the event that is being taken in: every later event knows by this bit that it is in its causal past.
@@ -191,7 +214,11 @@ impl Reporter<'_> {
 
     fn fill(&self, anomaly: &mut Anomaly, finding: Finding) {
         let links_max = self.limits.links_max;
-        add(&mut anomaly.kinds, finding.kinds.into_iter().map(str::to_owned), links_max);
+        add(
+            &mut anomaly.kinds,
+            finding.kinds.into_iter().map(str::to_owned),
+            links_max,
+        );
         add(&mut anomaly.evidence, finding.evidence, links_max);
         add(&mut anomaly.actors, finding.actors, links_max);
         anomaly.proved_by = finding.proved_by;

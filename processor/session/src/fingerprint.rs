@@ -21,7 +21,10 @@ pub fn id(text: &str) -> u64 {
 
 /// `fp(call)`: tool and canonical arguments, without the volatile keys.
 pub fn call(tool: &str, arguments: &str, volatile_keys: &[String]) -> u64 {
-    nonzero(mix(xxh3_64_with_seed(tool.as_bytes(), SEED_CALL), value(arguments, volatile_keys)))
+    nonzero(mix(
+        xxh3_64_with_seed(tool.as_bytes(), SEED_CALL),
+        value(arguments, volatile_keys),
+    ))
 }
 
 /// `rfp`: canonical result.
@@ -75,7 +78,10 @@ fn value(text: &str, volatile_keys: &[String]) -> u64 {
 
 /// Plain text: runs of white space count as one space.
 fn words(text: &str) -> u64 {
-    if !text.as_bytes().windows(2).any(|pair| pair[0].is_ascii_whitespace() && pair[1].is_ascii_whitespace())
+    if !text
+        .as_bytes()
+        .windows(2)
+        .any(|pair| pair[0].is_ascii_whitespace() && pair[1].is_ascii_whitespace())
         && !text.contains(['\n', '\t', '\r'])
     {
         return xxh3_64(text.as_bytes());
@@ -120,11 +126,19 @@ impl<'de> Visitor<'de> for Canonical<'_> {
 
     fn visit_i64<E>(self, value: i64) -> Result<u64, E> {
         // Beyond 2^53 a double would make neighbours equal, and long ids are written as numbers.
-        if value.unsigned_abs() < 1 << 53 { Ok(number(value as f64)) } else { Ok(mix(4, value as u64)) }
+        if value.unsigned_abs() < 1 << 53 {
+            Ok(number(value as f64))
+        } else {
+            Ok(mix(4, value as u64))
+        }
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<u64, E> {
-        if value < 1 << 53 { Ok(number(value as f64)) } else { Ok(mix(4, value)) }
+        if value < 1 << 53 {
+            Ok(number(value as f64))
+        } else {
+            Ok(mix(4, value))
+        }
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<u64, E> {
@@ -165,8 +179,14 @@ mod tests {
 
     #[test]
     fn a_call_is_the_same_whatever_the_order_of_keys_and_the_white_space() {
-        assert!(same(r#"{"a":1,"b":[1,2]}"#, r#"{ "b": [1, 2.0], "a": 1e0 }"#));
-        assert!(same(r#"{"a":"x  y","request_id":"1"}"#, r#"{"request_id":"2","a":"x y"}"#));
+        assert!(same(
+            r#"{"a":1,"b":[1,2]}"#,
+            r#"{ "b": [1, 2.0], "a": 1e0 }"#
+        ));
+        assert!(same(
+            r#"{"a":"x  y","request_id":"1"}"#,
+            r#"{"request_id":"2","a":"x y"}"#
+        ));
         assert!(!same(r#"{"a":1}"#, r#"{"a":2}"#));
         assert!(!same(r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#));
         assert!(!same(r#"{"a":null}"#, r#"{}"#));
@@ -185,7 +205,10 @@ mod tests {
 
     #[test]
     fn a_statement_is_the_same_without_case_and_punctuation() {
-        assert_eq!(statement("DB issue, from the Deploy."), statement("db issue from the deploy"));
+        assert_eq!(
+            statement("DB issue, from the Deploy."),
+            statement("db issue from the deploy")
+        );
         assert_ne!(statement("db issue"), statement("network issue"));
     }
 }

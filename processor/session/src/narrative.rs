@@ -32,7 +32,10 @@ pub fn tell(session: &Session, anomalies: &[Anomaly]) -> String {
     if !session.skipped.is_empty() {
         story.push_str("\nWhat nobody took up\n");
         for skipped in session.skipped.iter().take(FINDINGS_TOLD) {
-            let holder = skipped.last_holder.as_ref().map(|who| format!(", last in the hands of {who}"));
+            let holder = skipped
+                .last_holder
+                .as_ref()
+                .map(|who| format!(", last in the hands of {who}"));
             let event = skipped.event_id.as_ref().map(|event| format!(" [{event}]"));
             let _ = writeln!(
                 story,
@@ -49,7 +52,11 @@ pub fn tell(session: &Session, anomalies: &[Anomaly]) -> String {
 }
 
 fn headline(session: &Session) -> String {
-    let kind = session.workflow_type.as_ref().map(|kind| format!(" ({})", kind.replace('_', " "))).unwrap_or_default();
+    let kind = session
+        .workflow_type
+        .as_ref()
+        .map(|kind| format!(" ({})", kind.replace('_', " ")))
+        .unwrap_or_default();
     let state = match (session.status, session.close_reason.as_deref()) {
         (SessionStatus::Open, _) => "still open",
         (SessionStatus::Closed, Some("completed")) => "closed",
@@ -73,39 +80,69 @@ fn headline(session: &Session) -> String {
 /// The lines of the course: time, order at the same time, sentence.
 fn course(session: &Session, anomalies: &[Anomaly]) -> Vec<(i64, u8, String)> {
     let mut lines = Vec::new();
-    for task in session.tasks.iter().filter(|task| task.parent_task_id.is_none()).take(3) {
-        if task.opened_at != task.state_at {
-            lines.push((task.opened_at, 0, format!("The task begins: {}.", words(&task.intent))));
-        }
-        let line = format!("{} sets “{}” to {} [{}].", task.owner, words(&task.intent), task.state, task.state_event_id);
+    for task in session
+        .tasks
+        .iter()
+        .filter(|task| task.parent_task_id.is_none())
+        .take(3)
+    {
+        let line = format!(
+            "{} sets “{}” to {} [{}].",
+            task.owner,
+            words(&task.intent),
+            task.state,
+            task.state_event_id
+        );
         lines.push((task.state_at, 3, line));
     }
     for handoff in session.handoffs.iter().take(HANDOFFS_TOLD) {
         let taken = match (handoff.phase, handoff.settled_at) {
-            (HandoffPhase::Accepted, Some(at)) if Some(at) != handoff.offered_at && handoff.offered_at.is_some() => {
+            (HandoffPhase::Accepted, Some(at))
+                if Some(at) != handoff.offered_at && handoff.offered_at.is_some() =>
+            {
                 format!("taken at {}", clock(at))
             }
             (HandoffPhase::Accepted, _) => "taken".to_owned(),
             (HandoffPhase::Offered, _) => "nobody has taken it".to_owned(),
             (phase, _) => phase.to_string(),
         };
-        let reason = if handoff.reason.is_empty() { String::new() } else { format!(": “{}”", words(&handoff.reason)) };
-        let at = handoff.offered_at.or(handoff.settled_at).unwrap_or(session.opened_at);
-        let line = format!("{} hands over to {} ({taken}){reason} [{}].", handoff.from, handoff.to, handoff.event_id);
+        let reason = if handoff.reason.is_empty() {
+            String::new()
+        } else {
+            format!(": “{}”", words(&handoff.reason))
+        };
+        let at = handoff
+            .offered_at
+            .or(handoff.settled_at)
+            .unwrap_or(session.opened_at);
+        let line = format!(
+            "{} hands over to {} ({taken}){reason} [{}].",
+            handoff.from, handoff.to, handoff.event_id
+        );
         lines.push((at, 1, line));
     }
     for decision in session.decisions.iter().take(DECISIONS_TOLD) {
-        let sure = decision.confidence.map(|level| format!(", {level}")).unwrap_or_default();
+        let sure = decision
+            .confidence
+            .map(|level| format!(", {level}"))
+            .unwrap_or_default();
         let not = match decision.alternatives.as_slice() {
             [] => String::new(),
             others => format!("; not: {}", words(&others.join(", "))),
         };
-        let line =
-            format!("{} decides: {}{sure}{not} [{}].", decision.actor, words(&decision.choice), decision.event_id);
+        let line = format!(
+            "{} decides: {}{sure}{not} [{}].",
+            decision.actor,
+            words(&decision.choice),
+            decision.event_id
+        );
         lines.push((decision.at, 1, line));
     }
     let told = anomalies.iter().filter(|anomaly| {
-        matches!(anomaly.status, AnomalyStatus::Opened | AnomalyStatus::Updated) && anomaly.signal != "skipped"
+        matches!(
+            anomaly.status,
+            AnomalyStatus::Opened | AnomalyStatus::Updated
+        ) && anomaly.signal != "skipped"
     });
     for anomaly in told.take(FINDINGS_TOLD) {
         let line = format!(
@@ -127,9 +164,18 @@ fn beliefs(session: &Session) -> String {
             (None, Some(probability)) => format!("p {probability:.2}"),
             (None, None) => belief.kind.to_string(),
         };
-        let from = belief.handed_by.as_ref().map(|who| format!(", from {who}")).unwrap_or_default();
-        let _ =
-            writeln!(text, "  {}: {} ({level}{from}) [{}]", belief.actor, words(&belief.statement), belief.event_id);
+        let from = belief
+            .handed_by
+            .as_ref()
+            .map(|who| format!(", from {who}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {}: {} ({level}{from}) [{}]",
+            belief.actor,
+            words(&belief.statement),
+            belief.event_id
+        );
     }
     text
 }
@@ -160,7 +206,11 @@ fn sums(session: &Session) -> String {
 /// The first words of a text, on one line.
 fn words(text: &str) -> String {
     let mut words = text.split_whitespace();
-    let mut short = words.by_ref().take(WORDS_OF_A_TEXT).collect::<Vec<_>>().join(" ");
+    let mut short = words
+        .by_ref()
+        .take(WORDS_OF_A_TEXT)
+        .collect::<Vec<_>>()
+        .join(" ");
     if words.next().is_some() {
         short.push_str(" …");
     }
@@ -169,7 +219,12 @@ fn words(text: &str) -> String {
 
 fn clock(at: i64) -> String {
     let seconds = at.div_euclid(1_000_000).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Civil date of a time, after Howard Hinnant's days algorithm.
@@ -177,11 +232,16 @@ fn date(at: i64) -> String {
     let days = at.div_euclid(86_400 * 1_000_000) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
@@ -192,7 +252,10 @@ mod tests {
 
     #[test]
     fn times_are_told_in_utc() {
-        assert_eq!((date(0), clock(0)), ("1970-01-01".into(), "00:00:00".into()));
+        assert_eq!(
+            (date(0), clock(0)),
+            ("1970-01-01".into(), "00:00:00".into())
+        );
         assert_eq!(date(1_763_432_220_000_000), "2025-11-18");
         assert_eq!(clock(1_763_432_220_000_000), "02:17:00");
         assert_eq!(date(951_782_400_000_000), "2000-02-29");

@@ -67,7 +67,11 @@ impl Note {
 
 /// The later of two notes, where each may be [`NONE`].
 pub const fn later(a: u32, b: u32) -> u32 {
-    if a == NONE || (b != NONE && b > a) { b } else { a }
+    if a == NONE || (b != NONE && b > a) {
+        b
+    } else {
+        a
+    }
 }
 
 /// Whether `a` is a note later than `b`.
@@ -119,7 +123,11 @@ impl Notes {
     pub fn find(&self, id: u64) -> Option<u32> {
         match &self.index {
             Some(index) => index.by_id.get(&id).copied(),
-            None => self.kept.iter().rposition(|note| note.id == id).map(|at| self.first + at as u32),
+            None => self
+                .kept
+                .iter()
+                .rposition(|note| note.id == id)
+                .map(|at| self.first + at as u32),
         }
     }
 
@@ -179,14 +187,20 @@ impl Notes {
 
     /// The notes of a full or open chunk.
     pub fn chunk(&self, chunk: u32) -> &[Note] {
-        let start = (chunk as usize * CHUNK_NOTES).saturating_sub(self.first as usize).min(self.kept.len());
+        let start = (chunk as usize * CHUNK_NOTES)
+            .saturating_sub(self.first as usize)
+            .min(self.kept.len());
         let end = (start + CHUNK_NOTES).min(self.kept.len());
         &self.kept[start..end]
     }
 
     /// Puts notes back in order from chunks, the first of which is `first_chunk`.
     pub fn restore(first_chunk: u32, kept: Vec<Note>) -> Self {
-        let mut notes = Self { first: first_chunk * CHUNK_NOTES as u32, kept, index: None };
+        let mut notes = Self {
+            first: first_chunk * CHUNK_NOTES as u32,
+            kept,
+            index: None,
+        };
         if notes.kept.len() > SCAN_NOTES_MAX {
             notes.build_index();
         }
@@ -229,7 +243,9 @@ mod tests {
     #[test]
     fn beyond_the_limit_the_oldest_chunk_is_let_go_and_numbers_go_on() {
         let mut notes = Notes::default();
-        let gone: Vec<u32> = (1..=400).filter_map(|id| notes.push(note(id), 256)).collect();
+        let gone: Vec<u32> = (1..=400)
+            .filter_map(|id| notes.push(note(id), 256))
+            .collect();
         assert_eq!(gone, vec![0, 1, 2]);
         assert_eq!(notes.next(), 400);
         assert_eq!(notes.find(1), None);
@@ -243,7 +259,9 @@ mod tests {
         for id in 1..=300 {
             notes.push(note(id), 100_000);
         }
-        let all = (0..=notes.open_chunk()).flat_map(|chunk| notes.chunk(chunk).to_vec()).collect();
+        let all = (0..=notes.open_chunk())
+            .flat_map(|chunk| notes.chunk(chunk).to_vec())
+            .collect();
         assert_eq!(Notes::restore(0, all), notes);
     }
 

@@ -19,7 +19,9 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// Not one of our keys.
-    #[error("changelog row has an unknown key of {bytes} bytes; the topic holds something else than processor state")]
+    #[error(
+        "changelog row has an unknown key of {bytes} bytes; the topic holds something else than processor state"
+    )]
     UnknownKey {
         /// Length of the key.
         bytes: usize,
@@ -62,7 +64,9 @@ impl RowKey<'_> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Header(id) => [b"h", id.as_bytes()].concat(),
-            Self::Chunk(id, chunk) => [b"c", chunk.to_be_bytes().as_slice(), id.as_bytes()].concat(),
+            Self::Chunk(id, chunk) => {
+                [b"c", chunk.to_be_bytes().as_slice(), id.as_bytes()].concat()
+            }
             Self::Forgotten(hash) => [b"f", hash.to_be_bytes().as_slice()].concat(),
         }
     }
@@ -73,7 +77,10 @@ impl RowKey<'_> {
             b'h' => Some(RowKey::Header(std::str::from_utf8(rest).ok()?)),
             b'c' => {
                 let (chunk, id) = rest.split_first_chunk::<4>()?;
-                Some(RowKey::Chunk(std::str::from_utf8(id).ok()?, u32::from_be_bytes(*chunk)))
+                Some(RowKey::Chunk(
+                    std::str::from_utf8(id).ok()?,
+                    u32::from_be_bytes(*chunk),
+                ))
             }
             b'f' => Some(RowKey::Forgotten(u64::from_be_bytes(rest.try_into().ok()?))),
             _ => None,
@@ -98,7 +105,8 @@ struct Header {
 fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
     bytes.push(VERSION);
-    postcard::to_extend(value, bytes).expect("state has no maps of unknown length and memory takes the bytes")
+    postcard::to_extend(value, bytes)
+        .expect("state has no maps of unknown length and memory takes the bytes")
 }
 
 fn header(workflow: &Workflow) -> Vec<u8> {
@@ -113,21 +121,31 @@ fn header(workflow: &Workflow) -> Vec<u8> {
 /// The rows of a workflow that have changed since the last commit.
 pub(crate) fn write(workflow: &mut Workflow, commit: &mut Commit) {
     for chunk in workflow.chunks_gone.drain(..) {
-        commit.rows.push((RowKey::Chunk(&workflow.id, chunk).encode(), None));
+        commit
+            .rows
+            .push((RowKey::Chunk(&workflow.id, chunk).encode(), None));
     }
     let first = workflow.notes.first() / CHUNK_NOTES as u32;
     for chunk in workflow.chunks_written.max(first)..workflow.notes.open_chunk() {
         let key = RowKey::Chunk(&workflow.id, chunk).encode();
-        commit.rows.push((key, Some(encode(&workflow.notes.chunk(chunk)))));
+        commit
+            .rows
+            .push((key, Some(encode(&workflow.notes.chunk(chunk)))));
     }
     workflow.chunks_written = workflow.notes.open_chunk();
-    commit.rows.push((RowKey::Header(&workflow.id).encode(), Some(header(workflow))));
+    commit.rows.push((
+        RowKey::Header(&workflow.id).encode(),
+        Some(header(workflow)),
+    ));
 }
 
 /// Every row of a workflow.
 pub(crate) fn all(workflow: &Workflow, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) {
     for chunk in workflow.notes.first() / CHUNK_NOTES as u32..workflow.notes.open_chunk() {
-        rows.push((RowKey::Chunk(&workflow.id, chunk).encode(), encode(&workflow.notes.chunk(chunk))));
+        rows.push((
+            RowKey::Chunk(&workflow.id, chunk).encode(),
+            encode(&workflow.notes.chunk(chunk)),
+        ));
     }
     rows.push((RowKey::Header(&workflow.id).encode(), header(workflow)));
 }
@@ -144,7 +162,8 @@ impl Packed {
     /// None where the workflow is not closed.
     pub(crate) fn pack(workflow: &Workflow) -> Option<Self> {
         let notes = &workflow.notes;
-        let full = (notes.first() / CHUNK_NOTES as u32..notes.open_chunk()).flat_map(|chunk| notes.chunk(chunk));
+        let full = (notes.first() / CHUNK_NOTES as u32..notes.open_chunk())
+            .flat_map(|chunk| notes.chunk(chunk));
         Some(Self {
             closed_at: workflow.closed_at?,
             chunks_written: workflow.chunks_written,
@@ -179,7 +198,9 @@ pub(crate) struct Restored {
 
 impl Restoring {
     pub(crate) fn row(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RestoreError> {
-        let Some(key) = RowKey::decode(key) else { return Err(RestoreError::UnknownKey { bytes: key.len() }) };
+        let Some(key) = RowKey::decode(key) else {
+            return Err(RestoreError::UnknownKey { bytes: key.len() });
+        };
         match (key, value) {
             (RowKey::Header(id), Some(value)) => {
                 self.headers.insert(id.to_owned(), value.to_vec());
@@ -211,7 +232,10 @@ impl Restoring {
             let mut workflow = header.workflow;
             for chunk in header.first_chunk..workflow.chunks_written {
                 let Some(bytes) = self.chunks.remove(&(id.clone(), chunk)) else {
-                    return Err(RestoreError::MissingChunk { workflow_id: id, chunk });
+                    return Err(RestoreError::MissingChunk {
+                        workflow_id: id,
+                        chunk,
+                    });
                 };
                 notes.extend(decode::<Vec<Note>>(&id, &bytes)?);
             }
@@ -222,17 +246,25 @@ impl Restoring {
         // The changelog does not keep the order in which they were let go; any order serves as well.
         let mut forgotten: Vec<u64> = self.forgotten.into_iter().collect();
         forgotten.sort_unstable();
-        Ok(Restored { workflows, forgotten })
+        Ok(Restored {
+            workflows,
+            forgotten,
+        })
     }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(id: &str, bytes: &[u8]) -> Result<T, RestoreError> {
     match bytes.split_first() {
-        Some((&VERSION, value)) => postcard::from_bytes(value).map_err(|error| RestoreError::Damaged {
-            workflow_id: id.to_owned(),
-            message: error.to_string(),
-        }),
+        Some((&VERSION, value)) => {
+            postcard::from_bytes(value).map_err(|error| RestoreError::Damaged {
+                workflow_id: id.to_owned(),
+                message: error.to_string(),
+            })
+        }
         Some((found, _)) => Err(RestoreError::Version { found: *found }),
-        None => Err(RestoreError::Damaged { workflow_id: id.to_owned(), message: "empty value".to_owned() }),
+        None => Err(RestoreError::Damaged {
+            workflow_id: id.to_owned(),
+            message: "empty value".to_owned(),
+        }),
     }
 }

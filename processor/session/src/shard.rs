@@ -88,7 +88,9 @@ impl Shard {
     pub fn step(&mut self, input: Input<'_>, effects: &mut Effects) -> Verdict {
         match input {
             Input::Event { event, received_at } => {
-                let believed = event.occurred_at.min(received_at.saturating_add(us(self.config.clock_skew_max_ms)));
+                let believed = event
+                    .occurred_at
+                    .min(received_at.saturating_add(us(self.config.clock_skew_max_ms)));
                 let advanced = believed > self.stream_time;
                 self.stream_time = self.stream_time.max(believed);
                 let verdict = self.take(event, &mut effects.anomalies);
@@ -113,21 +115,35 @@ impl Shard {
         let id = match self.workflows.get_key_value(event.workflow_id) {
             Some((id, _)) => Arc::clone(id),
             None => {
-                if self.forgotten.set.contains(&fingerprint::id(event.workflow_id)) {
+                if self
+                    .forgotten
+                    .set
+                    .contains(&fingerprint::id(event.workflow_id))
+                {
                     self.counters.too_late += 1;
                     return Verdict::TooLate;
                 }
                 let id: Arc<str> = event.workflow_id.into();
                 let workflow = Box::new(Workflow::open(event, stream_time));
-                self.workflows
-                    .insert(Arc::clone(&id), Slot { state: State::Live(workflow), timer: None, dirty: false });
+                self.workflows.insert(
+                    Arc::clone(&id),
+                    Slot {
+                        state: State::Live(workflow),
+                        timer: None,
+                        dirty: false,
+                    },
+                );
                 self.counters.opened += 1;
                 id
             }
         };
-        let Some(slot) = self.workflows.get_mut(&id) else { return Verdict::Duplicate };
+        let Some(slot) = self.workflows.get_mut(&id) else {
+            return Verdict::Duplicate;
+        };
         let event_id = fingerprint::id(event.event_id);
-        let Some(workflow) = slot.live() else { return Verdict::Duplicate };
+        let Some(workflow) = slot.live() else {
+            return Verdict::Duplicate;
+        };
         if workflow.knows(event_id) {
             self.counters.duplicates += 1;
             return Verdict::Duplicate;
@@ -142,7 +158,12 @@ impl Shard {
             // Cannot fail for an event that was decoded from these very types; if it did, it would not have to wait.
             if let Ok(bytes) = self.encoder.event(event) {
                 let until = stream_time + us(config.causal_wait_ms);
-                workflow.held.push(Held { event: bytes, id: event_id, missing, until });
+                workflow.held.push(Held {
+                    event: bytes,
+                    id: event_id,
+                    missing,
+                    until,
+                });
                 workflow.active_at = stream_time;
                 self.counters.held += 1;
                 self.touch(&id);
@@ -159,12 +180,16 @@ impl Shard {
 
     /// Remembers that a workflow changed, and when it next wants attention.
     fn touch(&mut self, id: &Arc<str>) {
-        let Some(slot) = self.workflows.get_mut(id) else { return };
+        let Some(slot) = self.workflows.get_mut(id) else {
+            return;
+        };
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(Arc::clone(id));
         }
-        let State::Live(workflow) = &slot.state else { return };
+        let State::Live(workflow) = &slot.state else {
+            return;
+        };
         let deadline = workflow.deadline(&self.config);
         // An earlier timer may stand: it finds the new deadline when it fires, which is cheaper than moving it.
         if slot.timer.is_none_or(|timer| deadline < timer) {
@@ -195,10 +220,14 @@ impl Shard {
     fn fire_one(&mut self, id: &Arc<str>, anomalies: &mut Vec<Anomaly>) {
         let config = Arc::clone(&self.config);
         let stream_time = self.stream_time;
-        let Some(slot) = self.workflows.get_mut(id) else { return };
+        let Some(slot) = self.workflows.get_mut(id) else {
+            return;
+        };
         slot.timer = None;
         let State::Live(workflow) = &mut slot.state else {
-            let State::Packed(packed) = &slot.state else { return };
+            let State::Packed(packed) = &slot.state else {
+                return;
+            };
             let grace_ends = packed.closed_at + us(config.grace_ms);
             if grace_ends <= stream_time {
                 self.forget(id);
@@ -208,7 +237,10 @@ impl Shard {
             }
             return;
         };
-        if workflow.closed_at.is_some_and(|closed_at| closed_at + us(config.grace_ms) <= stream_time) {
+        if workflow
+            .closed_at
+            .is_some_and(|closed_at| closed_at + us(config.grace_ms) <= stream_time)
+        {
             self.forget(id);
             return;
         }
@@ -233,7 +265,9 @@ impl Shard {
 
     /// Lets a workflow go for good; events that come for it from now on are too late.
     fn forget(&mut self, id: &Arc<str>) {
-        let Some(slot) = self.workflows.remove(id) else { return };
+        let Some(slot) = self.workflows.remove(id) else {
+            return;
+        };
         if let Some(timer) = slot.timer {
             self.timers.remove(&(timer, Arc::clone(id)));
         }
@@ -245,16 +279,23 @@ impl Shard {
             self.closed.remove(&(closed_at, Arc::clone(id)));
         }
         self.deleted.push(RowKey::Header(id).encode());
-        self.deleted.extend((0..chunks).map(|chunk| RowKey::Chunk(id, chunk).encode()));
-        self.forgotten.remember(fingerprint::id(id), self.config.limits.forgotten_max);
+        self.deleted
+            .extend((0..chunks).map(|chunk| RowKey::Chunk(id, chunk).encode()));
+        self.forgotten
+            .remember(fingerprint::id(id), self.config.limits.forgotten_max);
     }
 
     /// Collects what belongs into the next transaction: rows of the workflows that changed, and the snapshots that are
     /// due; with `all_sessions` every snapshot that is not published yet.
     pub fn commit(&mut self, all_sessions: bool, commit: &mut Commit) {
-        commit.rows.extend(self.deleted.drain(..).map(|key| (key, None)));
+        commit
+            .rows
+            .extend(self.deleted.drain(..).map(|key| (key, None)));
         for (hash, remembered) in self.forgotten.changed.drain(..) {
-            commit.rows.push((RowKey::Forgotten(hash).encode(), remembered.then(|| vec![1])));
+            commit.rows.push((
+                RowKey::Forgotten(hash).encode(),
+                remembered.then(|| vec![1]),
+            ));
         }
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
@@ -276,9 +317,13 @@ impl Shard {
 
     fn commit_one(&mut self, id: &Arc<str>, all_sessions: bool, commit: &mut Commit) {
         let stream_time = self.stream_time;
-        let Some(slot) = self.workflows.get_mut(id) else { return };
+        let Some(slot) = self.workflows.get_mut(id) else {
+            return;
+        };
         slot.dirty = false;
-        let State::Live(workflow) = &mut slot.state else { return };
+        let State::Live(workflow) = &mut slot.state else {
+            return;
+        };
         if (workflow.urgent || all_sessions) && workflow.published < workflow.revision {
             commit.sessions.push(snapshot::of(workflow, &self.config));
             workflow.published = workflow.revision;
@@ -295,7 +340,9 @@ impl Shard {
     }
 
     fn touch_timer(&mut self, id: &Arc<str>) {
-        let Some(slot) = self.workflows.get_mut(id) else { return };
+        let Some(slot) = self.workflows.get_mut(id) else {
+            return;
+        };
         let deadline = match &slot.state {
             State::Live(workflow) => workflow.deadline(&self.config),
             State::Packed(packed) => packed.closed_at + us(self.config.grace_ms),
@@ -326,11 +373,20 @@ impl Shard {
                 self.closed.insert((closed_at, Arc::clone(&id)));
             }
             let packed = match workflow.status {
-                SessionStatus::Closed if workflow.published == workflow.revision => Packed::pack(&workflow),
+                SessionStatus::Closed if workflow.published == workflow.revision => {
+                    Packed::pack(&workflow)
+                }
                 _ => None,
             };
             let state = packed.map_or_else(|| State::Live(Box::new(workflow)), State::Packed);
-            self.workflows.insert(Arc::clone(&id), Slot { state, timer: None, dirty: false });
+            self.workflows.insert(
+                Arc::clone(&id),
+                Slot {
+                    state,
+                    timer: None,
+                    dirty: false,
+                },
+            );
             self.touch_timer(&id);
         }
         Ok(())
@@ -365,7 +421,12 @@ impl Shard {
                 }
             }
         }
-        all.extend(self.forgotten.order.iter().map(|hash| (RowKey::Forgotten(*hash).encode(), vec![1])));
+        all.extend(
+            self.forgotten
+                .order
+                .iter()
+                .map(|hash| (RowKey::Forgotten(*hash).encode(), vec![1])),
+        );
         all.sort_unstable();
         all
     }
@@ -415,11 +476,22 @@ fn missing_ids<'a>(event: &EventRef<'a>, missing: &[u64]) -> Vec<&'a str> {
     if missing.is_empty() {
         return Vec::new();
     }
-    event.caused_by.iter().copied().filter(|id| missing.contains(&fingerprint::id(id))).collect()
+    event
+        .caused_by
+        .iter()
+        .copied()
+        .filter(|id| missing.contains(&fingerprint::id(id)))
+        .collect()
 }
 
 /// Takes in the held events that waited for this one, and those that waited for them.
-fn release(workflow: &mut Workflow, arrived: u64, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
+fn release(
+    workflow: &mut Workflow,
+    arrived: u64,
+    stream_time: i64,
+    config: &Config,
+    anomalies: &mut Vec<Anomaly>,
+) {
     let mut arrived = vec![arrived];
     while let Some(id) = arrived.pop() {
         if workflow.held.is_empty() {
@@ -428,7 +500,11 @@ fn release(workflow: &mut Workflow, arrived: u64, stream_time: i64, config: &Con
         for held in &mut workflow.held {
             held.missing.retain(|missing| *missing != id);
         }
-        while let Some(at) = workflow.held.iter().position(|held| held.missing.is_empty()) {
+        while let Some(at) = workflow
+            .held
+            .iter()
+            .position(|held| held.missing.is_empty())
+        {
             let held = workflow.held.remove(at);
             take_held(workflow, &held, stream_time, config, anomalies);
             arrived.push(held.id);
@@ -437,15 +513,30 @@ fn release(workflow: &mut Workflow, arrived: u64, stream_time: i64, config: &Con
 }
 
 /// Takes in the held events whose causes have had their time.
-fn give_up_waiting(workflow: &mut Workflow, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
-    while let Some(at) = workflow.held.iter().position(|held| held.until <= stream_time) {
+fn give_up_waiting(
+    workflow: &mut Workflow,
+    stream_time: i64,
+    config: &Config,
+    anomalies: &mut Vec<Anomaly>,
+) {
+    while let Some(at) = workflow
+        .held
+        .iter()
+        .position(|held| held.until <= stream_time)
+    {
         let held = workflow.held.remove(at);
         take_held(workflow, &held, stream_time, config, anomalies);
         release(workflow, held.id, stream_time, config, anomalies);
     }
 }
 
-fn take_held(workflow: &mut Workflow, held: &Held, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) {
+fn take_held(
+    workflow: &mut Workflow,
+    held: &Held,
+    stream_time: i64,
+    config: &Config,
+    anomalies: &mut Vec<Anomaly>,
+) {
     // The bytes are our own encoding of an event that was valid.
     if let Ok(event) = Decoder::default().event(&held.event) {
         let missing = missing_ids(&event, &workflow.missing(&event));

@@ -4,8 +4,8 @@ use schemas::Session;
 use schemas::anomaly::AnomalyStatus;
 use schemas::event::{ErrorKind, PayloadType, TaskState};
 use schemas::session::{
-    Belief, Coordination, EventCounts, Outcome, Recovery, SessionActor, SessionAnomaly, SessionDecision,
-    SessionHandoff, SessionStatus, SessionTask, SessionUsage, Skipped,
+    Belief, Coordination, EventCounts, Outcome, Recovery, SessionActor, SessionAnomaly,
+    SessionDecision, SessionHandoff, SessionStatus, SessionTask, SessionUsage, Skipped,
 };
 
 use crate::config::Config;
@@ -22,7 +22,9 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
         workflow_type: workflow.workflow_type.as_deref().map(str::to_owned),
         revision: workflow.revision as i64,
         status: workflow.status,
-        close_reason: workflow.close_reason.map(|reason| reason.as_str().to_owned()),
+        close_reason: workflow
+            .close_reason
+            .map(|reason| reason.as_str().to_owned()),
         outcome: outcome(workflow),
         outcome_details: facts
             .tasks
@@ -54,7 +56,11 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
             causes_missing: i64::from(facts.causes_missing),
         },
         recovery: Recovery {
-            errors: i64::from(facts.errors_of(&[ErrorKind::Failure, ErrorKind::Timeout, ErrorKind::Guardrail])),
+            errors: i64::from(facts.errors_of(&[
+                ErrorKind::Failure,
+                ErrorKind::Timeout,
+                ErrorKind::Guardrail,
+            ])),
             retries: i64::from(facts.retries + facts.errors_of(&[ErrorKind::Retry])),
             fallbacks: i64::from(facts.errors_of(&[ErrorKind::Fallback])),
             escalations: i64::from(facts.errors_of(&[ErrorKind::Escalation])),
@@ -74,7 +80,9 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
                 kind: item.kind.as_str().to_owned(),
                 what: item.what.to_string(),
                 event_id: Some(item.event.to_string()),
-                last_holder: item.last_holder.map(|actor| facts.actor_id(actor).to_owned()),
+                last_holder: item
+                    .last_holder
+                    .map(|actor| facts.actor_id(actor).to_owned()),
             })
             .collect(),
         usage: SessionUsage {
@@ -108,7 +116,10 @@ fn outcome(workflow: &Workflow) -> Outcome {
     let contradicted = workflow.findings.anomalies.iter().any(|anomaly| {
         anomaly.signal == "unverified_success"
             && anomaly.kinds.iter().any(|kind| kind == "contradicted")
-            && matches!(anomaly.status, AnomalyStatus::Opened | AnomalyStatus::Updated)
+            && matches!(
+                anomaly.status,
+                AnomalyStatus::Opened | AnomalyStatus::Updated
+            )
     });
     let facts = &workflow.facts;
     if contradicted {
@@ -189,8 +200,14 @@ fn context(facts: &Facts) -> Vec<Belief> {
             evidence: belief.evidence.iter().map(ToString::to_string).collect(),
             event_id: belief.event.to_string(),
             at: belief.at,
-            handed_by: belief.handed_by.map(|actor| facts.actor_id(actor).to_owned()),
-            handed_to: belief.handed_to.iter().map(|actor| facts.actor_id(*actor).to_owned()).collect(),
+            handed_by: belief
+                .handed_by
+                .map(|actor| facts.actor_id(actor).to_owned()),
+            handed_to: belief
+                .handed_to
+                .iter()
+                .map(|actor| facts.actor_id(*actor).to_owned())
+                .collect(),
         })
         .collect()
 }
@@ -228,7 +245,11 @@ fn decisions(facts: &Facts) -> Vec<SessionDecision> {
             choice: decision.choice.to_string(),
             probability: decision.probability,
             confidence: decision.confidence,
-            alternatives: decision.alternatives.iter().map(ToString::to_string).collect(),
+            alternatives: decision
+                .alternatives
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
         .collect()
 }

@@ -6,15 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use schemas::event::{
-    ActorKind, Confidence, Declaration, Effect, HandoffPhase, Payload, PayloadType, TaskState, ToolStatus,
+    ActorKind, Confidence, Declaration, Effect, HandoffPhase, Payload, PayloadType, TaskState,
+    ToolStatus,
 };
 use schemas::session::SessionStatus;
 use schemas::{Anomaly, EventRef};
 
 use crate::config::{Config, us};
 use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
-use crate::fingerprint;
 use crate::finding::{Findings, Reporter};
+use crate::fingerprint;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::signal::{Seen, Signals, View};
 
@@ -159,7 +160,9 @@ impl Workflow {
         self.opened_at = self.opened_at.min(event.occurred_at);
         self.last_event_at = self.last_event_at.max(event.occurred_at);
         if self.workflow_type.is_none() {
-            self.workflow_type = event.workflow_type.map(|name| cut(name, limits.text_chars_max));
+            self.workflow_type = event
+                .workflow_type
+                .map(|name| cut(name, limits.text_chars_max));
         }
 
         let actor = self.facts.actor(&event.actor, event.occurred_at, limits);
@@ -185,7 +188,14 @@ impl Workflow {
             handed_by: None,
             handoff_depth: note.handoff_depth,
         };
-        let progress = self.take_payload(event, &stated, &mut note, call_repeated, evidence_before, limits);
+        let progress = self.take_payload(
+            event,
+            &stated,
+            &mut note,
+            call_repeated,
+            evidence_before,
+            limits,
+        );
         if progress {
             note.flags |= flag::PROGRESS;
             self.facts.progress += 1;
@@ -202,28 +212,57 @@ impl Workflow {
         let asserts_success = self.asserts_success(event);
         self.facts.declared_success |= asserts_success;
         self.facts.declared_failure |= declares_failure(event);
-        let seen = Seen { event, number, note, causes: &causes, missing, answered: answered.as_ref(), asserts_success };
-        let changed = self.judge(config, stream_time, anomalies, |signals, view, out| signals.observe(&seen, view, out));
+        let seen = Seen {
+            event,
+            number,
+            note,
+            causes: &causes,
+            missing,
+            answered: answered.as_ref(),
+            asserts_success,
+        };
+        let changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+            signals.observe(&seen, view, out)
+        });
         self.revision += 1;
         self.urgent |= changed
-            || matches!(event.payload.payload_type(), PayloadType::Task | PayloadType::Handoff)
+            || matches!(
+                event.payload.payload_type(),
+                PayloadType::Task | PayloadType::Handoff
+            )
             || !event.payload.claims().is_empty();
     }
 
     /// What stream time alone brings about: signals that wait, and closing. True where something changed.
-    pub fn pass_time(&mut self, stream_time: i64, config: &Config, anomalies: &mut Vec<Anomaly>) -> bool {
+    pub fn pass_time(
+        &mut self,
+        stream_time: i64,
+        config: &Config,
+        anomalies: &mut Vec<Anomaly>,
+    ) -> bool {
         if self.status == SessionStatus::Closed {
             return false;
         }
         let mut changed = false;
-        if self.signals.deadline().is_some_and(|deadline| deadline <= stream_time) {
-            changed = self.judge(config, stream_time, anomalies, |signals, view, out| signals.pass_time(view, out));
+        if self
+            .signals
+            .deadline()
+            .is_some_and(|deadline| deadline <= stream_time)
+        {
+            changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+                signals.pass_time(view, out)
+            });
         }
         if self.held.is_empty() && self.closes_at(config) <= stream_time {
-            self.judge(config, stream_time, anomalies, |signals, view, out| signals.close(view, out));
+            self.judge(config, stream_time, anomalies, |signals, view, out| {
+                signals.close(view, out)
+            });
             self.status = SessionStatus::Closed;
-            self.close_reason =
-                Some(if self.facts.roots_have_ended() { CloseReason::Completed } else { CloseReason::Inactive });
+            self.close_reason = Some(if self.facts.roots_have_ended() {
+                CloseReason::Completed
+            } else {
+                CloseReason::Inactive
+            });
             self.closed_at = Some(stream_time);
             changed = true;
         }
@@ -243,7 +282,12 @@ impl Workflow {
             return closed_at + us(config.grace_ms);
         }
         // A session does not close over an event that it still holds.
-        let mut deadline = self.held.iter().map(|held| held.until).min().unwrap_or_else(|| self.closes_at(config));
+        let mut deadline = self
+            .held
+            .iter()
+            .map(|held| held.until)
+            .min()
+            .unwrap_or_else(|| self.closes_at(config));
         deadline = deadline.min(self.signals.deadline().unwrap_or(i64::MAX));
         if self.published < self.revision && !self.urgent {
             deadline = deadline.min(self.snapshot_due_at(config));
@@ -256,15 +300,31 @@ impl Workflow {
     }
 
     fn closes_at(&self, config: &Config) -> i64 {
-        let wait = if self.facts.roots_have_ended() { config.quiet_ms } else { config.inactivity_ms };
+        let wait = if self.facts.roots_have_ended() {
+            config.quiet_ms
+        } else {
+            config.inactivity_ms
+        };
         self.active_at + us(wait)
     }
 
     /// Notes that the event follows from, and whether they were inferred.
-    fn causes(&mut self, event: &EventRef<'_>, actor: u16, answered: Option<&OpenCall>) -> (Vec<u32>, bool) {
+    fn causes(
+        &mut self,
+        event: &EventRef<'_>,
+        actor: u16,
+        answered: Option<&OpenCall>,
+    ) -> (Vec<u32>, bool) {
         let mut causes = Vec::with_capacity(event.caused_by.len() + 1);
-        let links = event.caused_by.iter().chain(&event.retries).chain(&event.derived_from);
-        for id in links.copied().chain(event.decides.as_ref().map(|decides| decides.event_id)) {
+        let links = event
+            .caused_by
+            .iter()
+            .chain(&event.retries)
+            .chain(&event.derived_from);
+        for id in links
+            .copied()
+            .chain(event.decides.as_ref().map(|decides| decides.event_id))
+        {
             if let Some(number) = self.notes.find(fingerprint::id(id)) {
                 causes.push(number);
             }
@@ -274,8 +334,11 @@ impl Workflow {
             causes.push(call.note);
         }
         if declared && event.actor.kind != ActorKind::System && !self.facts.declares_causes {
-            self.facts.declares_causes =
-                causes.iter().any(|cause| self.notes.get(*cause).is_some_and(|note| note.actor != actor));
+            self.facts.declares_causes = causes.iter().any(|cause| {
+                self.notes
+                    .get(*cause)
+                    .is_some_and(|note| note.actor != actor)
+            });
         }
         let known = self.facts.actors.get_mut(actor as usize);
         let (last, handed) = known.map_or((NONE, NONE), |known| {
@@ -311,12 +374,21 @@ impl Workflow {
             flags: 0,
         };
         for cause in causes {
-            let Some(past) = self.notes.get(*cause) else { continue };
+            let Some(past) = self.notes.get(*cause) else {
+                continue;
+            };
             note.marks |= past.marks;
             note.last_action = later(note.last_action, past.last_action);
             note.last_check = later(note.last_check, past.last_check);
             note.last_evidence = later(note.last_evidence, past.last_evidence);
-            note.trigger = later(note.trigger, if past.actor == actor { past.trigger } else { *cause });
+            note.trigger = later(
+                note.trigger,
+                if past.actor == actor {
+                    past.trigger
+                } else {
+                    *cause
+                },
+            );
             note.handoff_depth = note.handoff_depth.max(past.handoff_depth);
         }
         debug_assert!(causes.iter().all(|cause| *cause < number));
@@ -409,7 +481,10 @@ impl Workflow {
                 }
                 let usage = event.usage.as_ref();
                 let tokens = usage.map_or(0, |usage| {
-                    usage.input_tokens.unwrap_or(0).saturating_add(usage.output_tokens.unwrap_or(0))
+                    usage
+                        .input_tokens
+                        .unwrap_or(0)
+                        .saturating_add(usage.output_tokens.unwrap_or(0))
                 });
                 let open = OpenCall {
                     key,
@@ -427,18 +502,31 @@ impl Workflow {
             }
             Payload::ToolResult(result) => {
                 let key = fingerprint::id(result.call_id);
-                if let Some(action) = facts.actions.iter_mut().rev().find(|action| action.key == key) {
+                if let Some(action) = facts
+                    .actions
+                    .iter_mut()
+                    .rev()
+                    .find(|action| action.key == key)
+                {
                     action.result = Some(event.event_id.into());
                 }
                 progress = note.is(flag::EVIDENCE) && !call_repeated;
             }
-            Payload::Task(task) => progress = facts.take_task(task, event.event_id, stated.actor, stated.at, limits),
+            Payload::Task(task) => {
+                progress = facts.take_task(task, event.event_id, stated.actor, stated.at, limits)
+            }
             Payload::Error(error) => facts.errors[error.kind as usize] += 1,
             Payload::Handoff(handoff) => {
                 let from = facts.actor(&handoff.from, event.occurred_at, limits);
                 let to = facts.actor(&handoff.to, event.occurred_at, limits);
-                let deeper = Stated { handoff_depth: note.handoff_depth.saturating_add(1), ..*stated };
-                let sender = Stated { actor: from, ..*stated };
+                let deeper = Stated {
+                    handoff_depth: note.handoff_depth.saturating_add(1),
+                    ..*stated
+                };
+                let sender = Stated {
+                    actor: from,
+                    ..*stated
+                };
                 for claim in &handoff.claims {
                     facts.believe(claim, &sender, limits);
                 }
@@ -458,13 +546,24 @@ impl Workflow {
                     .iter()
                     .find(|belief| belief.key == key && belief.handed_to.contains(&stated.actor))
                     .map(|belief| belief.actor);
-                facts.believe(claim, &Stated { handed_by, ..*stated }, limits);
-                let settles = claim.confidence == Some(Confidence::Confirmed) || claim.refutes.is_some();
+                facts.believe(
+                    claim,
+                    &Stated {
+                        handed_by,
+                        ..*stated
+                    },
+                    limits,
+                );
+                let settles =
+                    claim.confidence == Some(Confidence::Confirmed) || claim.refutes.is_some();
                 let cites_new = claim.evidence.iter().any(|id| {
                     let number = self.notes.find(fingerprint::id(id));
-                    number.and_then(|number| self.notes.get(number)).is_some_and(|note| note.is(flag::EVIDENCE))
+                    number
+                        .and_then(|number| self.notes.get(number))
+                        .is_some_and(|note| note.is(flag::EVIDENCE))
                 });
-                progress |= settles && (cites_new || evidence_before != NONE && claim.evidence.is_empty());
+                progress |=
+                    settles && (cites_new || evidence_before != NONE && claim.evidence.is_empty());
             }
         }
         if let (Some(decides), ActorKind::Human) = (&event.decides, event.actor.kind) {
@@ -510,7 +609,10 @@ impl Workflow {
             Payload::Text(text) => text.declares == Some(Declaration::Success),
             Payload::Task(task) if task.state == TaskState::Completed => {
                 !task.checks.is_empty()
-                    || self.facts.task(task.task_id).is_none_or(|known| known.parent.is_none())
+                    || self
+                        .facts
+                        .task(task.task_id)
+                        .is_none_or(|known| known.parent.is_none())
             }
             _ => false,
         }
@@ -535,7 +637,12 @@ impl Workflow {
             marks_wanted: 0,
             changed: false,
         };
-        let view = View { facts: &self.facts, notes: &self.notes, config, stream_time };
+        let view = View {
+            facts: &self.facts,
+            notes: &self.notes,
+            config,
+            stream_time,
+        };
         judge(&mut self.signals, &view, &mut out);
         let (marks, changed) = (out.marks_wanted, out.changed);
         self.facts.truncated = truncated;

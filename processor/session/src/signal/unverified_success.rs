@@ -51,7 +51,8 @@ struct Asserted {
     actor: u16,
     action: u32,
     action_event: Option<Box<str>>,
-    action_words: Box<str>,
+    /// For the sentence of a later contradiction: after what, and what set it off.
+    after: Box<str>,
 }
 
 impl Signal for UnverifiedSuccess {
@@ -154,7 +155,8 @@ impl UnverifiedSuccess {
                 evidence,
                 actors: vec![who.clone(), view.actor(seen.note.actor).to_owned()],
                 sentence: format!(
-                    "{who} declared success, but {} by {} failed afterwards: {}",
+                    "{who} declared success{}, but {} by {} failed afterwards: {}",
+                    asserted.after,
                     result.tool,
                     view.actor(seen.note.actor),
                     cut(result.result, view.config.limits.text_chars_max)
@@ -178,7 +180,7 @@ impl UnverifiedSuccess {
             actor: seen.note.actor,
             action: seen.note.last_action,
             action_event: action.map(|action| action.event.clone()),
-            action_words: action.map(words).unwrap_or_default().into(),
+            after: "".into(),
         });
         let Some(action) = action else { return };
         let checked = goal.check != NONE;
@@ -203,6 +205,10 @@ impl UnverifiedSuccess {
         });
         if mismatch && !check_after {
             kinds.push("trigger_mismatch");
+        }
+        if let Some(asserted) = &mut goal.asserted {
+            let set_off = if mismatch && !check_after { ", set off by its end and not by a check" } else { "" };
+            asserted.after = format!(" after {}{set_off}", words(action)).into();
         }
         let contradicted = kinds.contains(&"contradicted");
         let who = view.actor(seen.note.actor).to_owned();

@@ -16,22 +16,41 @@ fn incident() -> Run {
 #[test]
 fn confidence_hardens_between_diagnostic_and_remediation_and_is_critical_once_acted_on() {
     let run = incident();
-    let told: Vec<_> = run.effects.anomalies.iter().filter(|one| one.signal == "confidence_hardening").collect();
+    let told: Vec<_> = run
+        .effects
+        .anomalies
+        .iter()
+        .filter(|one| one.signal == "confidence_hardening")
+        .collect();
     assert_eq!(told.len(), 2, "{told:#?}");
     assert_eq!(told[0].anomaly_id, told[1].anomaly_id);
     assert_eq!((told[0].revision, told[0].severity), (1, Severity::Warning));
     assert_eq!(told[0].kinds, ["raised"]);
     assert_eq!(told[0].actors, ["diagnostic", "remediation"]);
     assert_eq!(told[0].proved_by.as_deref(), Some("e-02:55-confirmed"));
-    assert_eq!((told[1].revision, told[1].severity), (2, Severity::Critical));
+    assert_eq!(
+        (told[1].revision, told[1].severity),
+        (2, Severity::Critical)
+    );
     assert_eq!(told[1].proved_by.as_deref(), Some("e-02:55-rollback"));
-    assert_eq!((&*told[0].details["from_level"], &*told[0].details["to_level"]), ("medium", "confirmed"));
+    assert_eq!(
+        (
+            &*told[0].details["from_level"],
+            &*told[0].details["to_level"]
+        ),
+        ("medium", "confirmed")
+    );
 }
 
 #[test]
 fn success_is_declared_unverified_set_off_by_the_action_and_then_contradicted() {
     let run = incident();
-    let told: Vec<_> = run.effects.anomalies.iter().filter(|one| one.signal == "unverified_success").collect();
+    let told: Vec<_> = run
+        .effects
+        .anomalies
+        .iter()
+        .filter(|one| one.signal == "unverified_success")
+        .collect();
     assert_eq!(told.len(), 2, "{told:#?}");
     assert_eq!(told[0].anomaly_id, told[1].anomaly_id);
     assert_eq!(told[0].kinds, ["none", "trigger_mismatch"]);
@@ -46,20 +65,36 @@ fn success_is_declared_unverified_set_off_by_the_action_and_then_contradicted() 
 fn the_flag_that_nobody_looked_at_is_skipped() {
     let run = incident();
     let skipped = run.of("skipped");
-    let changes: Vec<_> = skipped.iter().filter(|one| one.kinds == ["change"]).collect();
+    let changes: Vec<_> = skipped
+        .iter()
+        .filter(|one| one.kinds == ["change"])
+        .collect();
     assert_eq!(changes.len(), 1, "{skipped:#?}");
     assert_eq!(changes[0].subject, "e-02:15-flag-change");
     assert_eq!(changes[0].status, AnomalyStatus::Opened);
-    let others: Vec<_> = skipped.iter().filter(|one| one.kinds != ["change"]).map(|one| &*one.sentence).collect();
-    insta::assert_debug_snapshot!(others, @r###"
-    "###);
+    let others: Vec<_> = skipped
+        .iter()
+        .filter(|one| one.kinds != ["change"])
+        .map(|one| &*one.sentence)
+        .collect();
+    assert_eq!(
+        others,
+        [
+            "nobody made this check: checkout error rate below 1 % after the action, last in the hands of triage",
+            "nobody answered this question: Did anything else change before the alert?, last in the hands of triage",
+        ]
+    );
 }
 
 #[test]
 fn told_properly_nothing_is_wrong() {
     let mut run = Run::new();
     run.events(&lines(TOLD_PROPERLY)).later(60);
-    assert!(run.effects.anomalies.is_empty(), "{:#?}", run.effects.anomalies);
+    assert!(
+        run.effects.anomalies.is_empty(),
+        "{:#?}",
+        run.effects.anomalies
+    );
     let session = run.session("incident-0247-told-properly");
     assert_eq!(session.status.as_str(), "closed");
     assert_eq!(session.outcome.as_str(), "success");
@@ -73,5 +108,5 @@ fn the_story_of_the_incident() {
     assert_eq!(session.outcome.as_str(), "contradicted");
     let story = session.narrative.unwrap();
     assert!(story.split_whitespace().count() < 400);
-    insta::assert_snapshot!(story, @"");
+    insta::assert_snapshot!(story);
 }

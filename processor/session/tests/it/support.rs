@@ -29,7 +29,13 @@ impl Run {
 
     pub fn event(&mut self, event: &Event) -> Verdict {
         let received_at = event.occurred_at;
-        self.shard.step(Input::Event { event: &event.borrowed(), received_at }, &mut self.effects)
+        self.shard.step(
+            Input::Event {
+                event: &event.borrowed(),
+                received_at,
+            },
+            &mut self.effects,
+        )
     }
 
     pub fn events<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) -> &mut Self {
@@ -41,7 +47,8 @@ impl Run {
 
     pub fn later(&mut self, seconds: i64) -> &mut Self {
         let stream_time = self.shard.stream_time() + seconds * 1_000_000;
-        self.shard.step(Input::Tick { stream_time }, &mut self.effects);
+        self.shard
+            .step(Input::Tick { stream_time }, &mut self.effects);
         self
     }
 
@@ -61,14 +68,22 @@ impl Run {
     /// The newest snapshot of a workflow.
     pub fn session(&mut self, workflow: &str) -> Session {
         self.commit(true);
-        self.sessions.iter().rev().find(|session| session.workflow_id == workflow).cloned().unwrap()
+        self.sessions
+            .iter()
+            .rev()
+            .find(|session| session.workflow_id == workflow)
+            .cloned()
+            .unwrap()
     }
 
     /// The newest revision of each anomaly, in order of opening.
     pub fn newest(&self) -> Vec<&Anomaly> {
         let mut newest: Vec<&Anomaly> = Vec::new();
         for anomaly in &self.effects.anomalies {
-            match newest.iter_mut().find(|known| known.anomaly_id == anomaly.anomaly_id) {
+            match newest
+                .iter_mut()
+                .find(|known| known.anomaly_id == anomaly.anomaly_id)
+            {
                 Some(known) => *known = anomaly,
                 None => newest.push(anomaly),
             }
@@ -77,7 +92,10 @@ impl Run {
     }
 
     pub fn of(&self, signal: &str) -> Vec<&Anomaly> {
-        self.newest().into_iter().filter(|anomaly| anomaly.signal == signal).collect()
+        self.newest()
+            .into_iter()
+            .filter(|anomaly| anomaly.signal == signal)
+            .collect()
     }
 
     /// A fresh shard from the rows that were committed.
@@ -92,7 +110,10 @@ impl Run {
 }
 
 pub fn lines(text: &str) -> Vec<Event> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(json).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(json)
+        .collect()
 }
 
 pub fn json(line: &str) -> Event {
@@ -102,22 +123,45 @@ pub fn json(line: &str) -> Event {
 
 /// Second `at` of the test's day.
 pub fn at(second: i64) -> String {
-    format!("2026-01-05T{:02}:{:02}:{:02}Z", 10 + second / 3600, second / 60 % 60, second % 60)
+    format!(
+        "2026-01-05T{:02}:{:02}:{:02}Z",
+        10 + second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 /// An event of workflow `w` from a JSON payload: `event("e1", "a", 5, "text", r#"{"content":"hi"}"#, &["e0"])`.
-pub fn event(id: &str, actor: &str, second: i64, kind: &str, payload: &str, causes: &[&str]) -> Event {
+pub fn event(
+    id: &str,
+    actor: &str,
+    second: i64,
+    kind: &str,
+    payload: &str,
+    causes: &[&str],
+) -> Event {
     let causes: Vec<String> = causes.iter().map(|cause| format!("{cause:?}")).collect();
     json(&format!(
         r#"{{"event_id":{id:?},"workflow_id":"w","actor":{actor},"occurred_at":"{}","caused_by":[{}],"type":"{kind}","payload":{payload}}}"#,
         at(second),
         causes.join(","),
-        actor = if actor.starts_with('{') { actor.to_owned() } else { format!("{actor:?}") },
+        actor = if actor.starts_with('{') {
+            actor.to_owned()
+        } else {
+            format!("{actor:?}")
+        },
     ))
 }
 
 /// A call and its result.
-pub fn call(id: &str, actor: &str, second: i64, tool: &str, arguments: &str, result: &str) -> [Event; 2] {
+pub fn call(
+    id: &str,
+    actor: &str,
+    second: i64,
+    tool: &str,
+    arguments: &str,
+    result: &str,
+) -> [Event; 2] {
     let ok = !result.starts_with('!');
     [
         event(
@@ -125,7 +169,9 @@ pub fn call(id: &str, actor: &str, second: i64, tool: &str, arguments: &str, res
             actor,
             second,
             "tool_call",
-            &format!(r#"{{"call_id":"c-{id}","tool":"{tool}","arguments":{arguments},"effect":"read"}}"#),
+            &format!(
+                r#"{{"call_id":"c-{id}","tool":"{tool}","arguments":{arguments},"effect":"read"}}"#
+            ),
             &[],
         ),
         event(
