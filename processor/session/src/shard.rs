@@ -331,10 +331,11 @@ impl Shard {
             workflow.urgent = false;
         }
         rows::write(workflow, commit);
-        if workflow.status == SessionStatus::Closed && workflow.published == workflow.revision {
-            if let Some(packed) = Packed::pack(workflow) {
-                slot.state = State::Packed(packed);
-            }
+        if workflow.status == SessionStatus::Closed
+            && workflow.published == workflow.revision
+            && let Some(packed) = Packed::pack(workflow)
+        {
+            slot.state = State::Packed(packed);
         }
         self.touch_timer(id);
     }

@@ -1,6 +1,7 @@
 //! The core under test: stories in, anomalies and snapshots out.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod docs;
 mod incident;
 mod limits;
 mod order;
