@@ -49,6 +49,8 @@ pub async fn run(_args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut findings = vec![java(needs_java), maven(needs_java && !is_cached), kafka_cache(cache_dir.as_deref(), is_cached)];
     findings.extend([
         build_tool("C compiler", "cc", "gcc"),
+        // only for the configure script of librdkafka, which does not go on without it
+        build_tool("C++ compiler", "c++", "g++"),
         build_tool("make", "make", "make"),
         build_tool("Rust compiler", "rustc", "rustup (https://rustup.rs), version 1.95 or newer"),
     ]);
@@ -187,7 +189,7 @@ fn disk(root: &Path) -> Finding {
 
 fn ingest_port(context: &Context) -> Finding {
     let what = "ingest port";
-    let listen = context.loaded.config.ingest_listen();
+    let listen = context.loaded.config.ingest.listen.clone();
     let ours = context.data.running().iter().any(|running| running.ingest_address.as_deref() == Some(&listen));
     match TcpListener::bind(&listen) {
         Ok(_) => good(what, format!("{listen} is free")),
