@@ -88,3 +88,21 @@ pub fn producer_replaced(reason: Option<&str>) {
         "producer replaced; what it had in flight is unknown to its senders"
     );
 }
+
+/// A line of a replayed file was refused.
+pub fn line_refused(place: &str, reason: &str) {
+    counter!("throughline_replay_lines_refused_total").increment(1);
+    tracing::debug!(place, reason, "line refused");
+}
+
+/// Files were replayed.
+pub fn replayed(stored: u64, refused: u64) {
+    counter!("throughline_replay_events_total").increment(stored);
+    tracing::info!(stored, refused, "replayed");
+}
+
+/// Load was made up.
+pub fn generated(stored: u64) {
+    counter!("throughline_generate_events_total").increment(stored);
+    tracing::info!(stored, "generated");
+}
