@@ -38,23 +38,40 @@ pub mod source {
     /// `avro/anomaly.avsc`.
     pub const ANOMALY: &str = include_str!("../avro/anomaly.avsc");
 
-    /// Every released version: record, name, text frozen in `avro/released/`. `docs/event.md` tells how to add one.
-    pub const RELEASED: &[(Record, &str, &str)] = &[
-        (
-            Record::Event,
-            "event.v1",
-            include_str!("../avro/released/event.v1.avsc"),
-        ),
-        (
-            Record::Session,
-            "session.v1",
-            include_str!("../avro/released/session.v1.avsc"),
-        ),
-        (
-            Record::Anomaly,
-            "anomaly.v1",
-            include_str!("../avro/released/anomaly.v1.avsc"),
-        ),
+    /// One released version, frozen in `avro/released/`.
+    #[derive(Debug)]
+    pub struct Released {
+        /// What it describes.
+        pub record: Record,
+        /// Record and version, for example `event.v1`.
+        pub name: &'static str,
+        /// The text, as it was released.
+        pub text: &'static str,
+        /// Fingerprint that the Rust crate apache-avro gives it: up to 0.22 it writes `{"type":"long"}` into the
+        /// canonical form where a field has a logical type, against the specification, Java and Python.
+        pub rust_fingerprint: [u8; 8],
+    }
+
+    /// Every released version; `docs/event.md` tells how to add one.
+    pub const RELEASED: &[Released] = &[
+        Released {
+            record: Record::Event,
+            name: "event.v1",
+            text: include_str!("../avro/released/event.v1.avsc"),
+            rust_fingerprint: [0xF4, 0x0A, 0x2A, 0x99, 0x0F, 0x72, 0x16, 0xB3],
+        },
+        Released {
+            record: Record::Session,
+            name: "session.v1",
+            text: include_str!("../avro/released/session.v1.avsc"),
+            rust_fingerprint: [0x3E, 0xB9, 0xD2, 0x69, 0x70, 0xBC, 0x79, 0xFD],
+        },
+        Released {
+            record: Record::Anomaly,
+            name: "anomaly.v1",
+            text: include_str!("../avro/released/anomaly.v1.avsc"),
+            rust_fingerprint: [0xCD, 0xE3, 0x1D, 0x53, 0xB7, 0x64, 0x9B, 0x74],
+        },
     ];
 }
 
@@ -136,35 +153,46 @@ pub struct UnknownVersion(pub String);
 #[derive(Debug)]
 struct Version {
     record: Record,
-    name: &'static str,
+    /// Name of the release; none for a current schema that is not released yet.
+    name: Option<&'static str>,
     schema: Schema,
     fingerprint: [u8; 8],
+    rust_fingerprint: Option<[u8; 8]>,
 }
 
-/// The current version of each record, then every released one that differs.
-static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
-    let current = [
-        (Record::Event, "current", source::EVENT),
-        (Record::Session, "current", source::SESSION),
-        (Record::Anomaly, "current", source::ANOMALY),
-    ];
-    let mut versions: Vec<Version> = Vec::new();
-    for &(record, name, text) in current.iter().chain(source::RELEASED) {
+impl Version {
+    fn new(record: Record, text: &str) -> Self {
         let schema: Schema = text
             .parse()
             .expect("the schemas are part of the program and parsed in its tests");
         let fingerprint = *schema.rabin_fingerprint();
+        Self {
+            record,
+            name: None,
+            schema,
+            fingerprint,
+            rust_fingerprint: None,
+        }
+    }
+}
+
+/// The current version of each record, then every released one that differs.
+static VERSIONS: LazyLock<Vec<Version>> = LazyLock::new(|| {
+    let mut versions = vec![
+        Version::new(Record::Event, source::EVENT),
+        Version::new(Record::Session, source::SESSION),
+        Version::new(Record::Anomaly, source::ANOMALY),
+    ];
+    for released in source::RELEASED {
+        let mut version = Version::new(released.record, released.text);
+        version.name = Some(released.name);
+        version.rust_fingerprint = Some(released.rust_fingerprint);
         match versions
             .iter_mut()
-            .find(|version| version.fingerprint == fingerprint)
+            .find(|known| known.fingerprint == version.fingerprint)
         {
-            Some(same) => same.name = name,
-            None => versions.push(Version {
-                record,
-                name,
-                schema,
-                fingerprint,
-            }),
+            Some(same) => *same = version,
+            None => versions.push(version),
         }
     }
     versions
@@ -182,7 +210,8 @@ pub fn fingerprint(record: Record) -> [u8; 8] {
     current(record).fingerprint
 }
 
-/// Fingerprints of every version of a record that can be read, the current one first.
+/// Fingerprints of every version of a record that can be read, the current one first; those of the Rust crate
+/// apache-avro are left aside.
 pub fn fingerprints(record: Record) -> impl Iterator<Item = [u8; 8]> {
     VERSIONS
         .iter()
@@ -203,7 +232,7 @@ impl Decoder {
         ids: impl IntoIterator<Item = (u32, N)>,
     ) -> Result<Self, UnknownVersion> {
         let named = |name: &str| {
-            let version = VERSIONS.iter().find(|version| version.name == name);
+            let version = VERSIONS.iter().find(|version| version.name == Some(name));
             version.ok_or_else(|| UnknownVersion(name.to_owned()))
         };
         let registry = ids
@@ -264,9 +293,14 @@ impl Decoder {
         match *bytes {
             [0xC3, 0x01, a, b, c, d, e, f, g, h, ref datum @ ..] => {
                 let fingerprint = [a, b, c, d, e, f, g, h];
+                let written_with = |version: &&Version| {
+                    version.record == record
+                        && (version.fingerprint == fingerprint
+                            || version.rust_fingerprint == Some(fingerprint))
+                };
                 VERSIONS
                     .iter()
-                    .find(|version| version.fingerprint == fingerprint && version.record == record)
+                    .find(written_with)
                     .map(|version| (version, datum))
                     .ok_or(DecodeError::UnknownFingerprint(u64::from_le_bytes(
                         fingerprint,

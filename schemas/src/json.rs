@@ -99,3 +99,73 @@ fn nesting(value: &Value, limit: usize) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use serde_json::Value;
+
+    use super::read;
+    use crate::symbols::PayloadType;
+
+    /// Names of the fields of a record, from the schema's text.
+    fn fields_in_schema(node: &Value, record: &str) -> Option<Vec<String>> {
+        match node {
+            Value::Array(items) => items.iter().find_map(|item| fields_in_schema(item, record)),
+            Value::Object(object) => {
+                if object.get("name").is_some_and(|name| name == record)
+                    && object.contains_key("fields")
+                {
+                    let name = |field: &Value| field["name"].as_str().unwrap().to_owned();
+                    return Some(
+                        node["fields"]
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .map(name)
+                            .collect(),
+                    );
+                }
+                object
+                    .values()
+                    .find_map(|value| fields_in_schema(value, record))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_keys_are_the_names_of_the_schema() {
+        let schema: Value = serde_json::from_str(crate::codec::source::EVENT).unwrap();
+        let mut expected = vec![
+            ("Actor", read::ACTOR),
+            ("Decides", read::DECIDES),
+            ("Trace", read::TRACE),
+            ("Usage", read::USAGE),
+            ("Cut", read::CUT),
+            ("Claim", read::CLAIM),
+            ("Decision", read::DECISION),
+            ("ReasoningStep", read::REASONING_STEP),
+            ("Alternative", read::ALTERNATIVE),
+        ];
+        let payloads = [
+            "Text",
+            "Thought",
+            "ToolCall",
+            "ToolResult",
+            "Task",
+            "Error",
+            "Handoff",
+        ];
+        for (record, &payload_type) in payloads.into_iter().zip(PayloadType::ALL) {
+            expected.push((record, read::payload_fields(payload_type)));
+        }
+        for (record, keys) in expected {
+            assert_eq!(fields_in_schema(&schema, record).unwrap(), keys, "{record}");
+        }
+        let mut envelope = fields_in_schema(&schema, "Event").unwrap();
+        envelope.insert(envelope.len() - 1, "type".to_owned());
+        assert_eq!(envelope, read::EVENT);
+    }
+}

@@ -9,8 +9,9 @@ use crate::event::{EventRef, Payload};
 pub const ID_BYTES_MAX: usize = 512;
 /// Most causes, retries, evidence entries or recipients in one list.
 pub const LINKS_MAX: usize = 1024;
-/// 9999-12-31, in microseconds since 1970: the last time that RFC 3339 can write.
-const OCCURRED_AT_MAX: i64 = 253_402_300_799_999_999;
+/// 9999-12-30T22:00:00Z in microseconds since 1970: the last time that a `jiff::Timestamp` holds and RFC 3339
+/// can write at every offset.
+pub const OCCURRED_AT_MAX: i64 = 253_402_207_200_000_000;
 
 /// A rule that an event breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,7 @@ pub fn validate(event: &EventRef<'_>) -> Result<(), Violation> {
     if !(0..=OCCURRED_AT_MAX).contains(&event.occurred_at) {
         return Err(violation(
             "/occurred_at",
-            "a time between the years 1970 and 9999",
+            "a time from 1970-01-01 to 9999-12-30T22:00:00Z",
             event.occurred_at,
         ));
     }

@@ -222,7 +222,7 @@ fn id() -> impl Strategy<Value = String> {
 fn times() -> impl Strategy<Value = i64> {
     prop_oneof![
         1_700_000_000_000_000..1_800_000_000_000_000_i64,
-        0..253_402_300_800_000_000_i64
+        0..=schemas::validate::OCCURRED_AT_MAX
     ]
 }
 

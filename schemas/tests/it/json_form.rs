@@ -497,7 +497,7 @@ fn what_is_mistyped_is_told_with_its_place() {
         /payload/from/kind: expected one of: agent, human, system, workflow, queue, got "agnet" (did you mean agent?)
         /occurred_at: expected a time as RFC 3339 (2026-11-20T02:47:00Z) or in microseconds since 1970, got "yesterday"
         /occurred_at: expected a time as RFC 3339 (2026-11-20T02:47:00Z) or in microseconds since 1970, got true
-        /occurred_at: expected a time between the years 1970 and 9999, got -1
+        /occurred_at: expected a time from 1970-01-01 to 9999-12-30T22:00:00Z, got -1
         /caused_by/1: expected text, got 2
         /caused_by/1: expected text of 1 to 512 bytes, got 0 bytes
         /trace: expected a W3C traceparent, or an object with trace_id and span_id, got "00-xyz"
@@ -546,4 +546,26 @@ fn text_that_is_no_compact_json_stays_text() {
                        "payload": {"call_id": "c", "tool": "t", "result": "[1,{\"a\":2}]"}});
     let value = json::event_to_value(&event(&typed.to_string()).borrowed());
     assert_eq!(value["payload"]["result"], json!([1, {"a": 2}]));
+}
+
+#[test]
+fn every_time_that_is_valid_can_be_written_and_read() {
+    use schemas::validate::OCCURRED_AT_MAX;
+    for (occurred_at, written) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (1, "1970-01-01T00:00:00.000001Z"),
+        (OCCURRED_AT_MAX, "9999-12-30T22:00:00Z"),
+    ] {
+        let typed = |occurred_at: &str| {
+            event(&format!(
+                r#"{{"workflow_id":"w","actor":"a","occurred_at":{occurred_at},"type":"text","payload":{{"content":""}}}}"#
+            ))
+        };
+        let event = typed(&occurred_at.to_string());
+        assert_eq!(event, typed(&format!("{written:?}")));
+        assert_eq!(
+            json::event_to_value(&event.borrowed())["occurred_at"],
+            json!(written)
+        );
+    }
 }

@@ -1,6 +1,10 @@
 //! Tests of the nouns: their JSON, their bytes, their schemas, and what happens to bytes that are none.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod agreement;
 mod arbitrary;
+mod compatibility;
+mod fixtures;
 mod json_form;
+mod peer;
 mod round_trip;
