@@ -24,6 +24,8 @@ use crate::rebalance::{Member, Membership};
 const TURN_RECORDS: usize = 256;
 /// Longest wait for the next record while state is being restored.
 const RESTORING_POLL: Duration = Duration::from_millis(10);
+/// Pause between two looks at partitions that other members hold, in a run with `exit_at_end`.
+const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_secs(1);
 
 /// What a worker reports when it ends.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +65,7 @@ pub(crate) struct Worker {
     waited: Duration,
     first_record: Option<Instant>,
     last_commit: Option<Instant>,
+    looked_elsewhere: Option<Instant>,
 }
 
 impl Worker {
@@ -86,6 +89,7 @@ impl Worker {
             waited: Duration::ZERO,
             first_record: None,
             last_commit: None,
+            looked_elsewhere: Some(Instant::now()),
         }
     }
 
@@ -246,28 +250,48 @@ impl Worker {
         result
     }
 
-    /// With `exit_at_end`: whether every partition that this worker has is committed up to its end.
+    /// With `exit_at_end`: whether every partition is committed up to its end, here or by another member.
     fn is_finished(&mut self, member: &Member) -> Result<bool, Failure> {
         let Some(ends) = self.ends.clone() else {
             return Ok(false);
         };
-        let (mut owned, mut reached) = (0, Vec::new());
-        for (number, position) in self.membership.engine().positions() {
-            owned += 1;
-            let here = position
-                .is_some_and(|(next_offset, at_end)| ends.is_reached(number, next_offset, at_end));
-            if here || ends.is_committed(number) {
+        let engine = self.membership.engine();
+        let mut held = Vec::new();
+        let mut reached = Vec::new();
+        for (number, position) in engine.positions() {
+            held.push(number);
+            if position
+                .is_some_and(|(next_offset, at_end)| ends.is_reached(number, next_offset, at_end))
+            {
                 reached.push(number);
             }
         }
-        if reached.len() < owned || (owned == 0 && !ends.are_all_committed()) {
-            return Ok(false);
+        let topic = engine.names().events.clone();
+        drop(engine);
+        if reached.iter().any(|number| !ends.is_committed(*number)) {
+            self.commit(member, true)?;
+            reached
+                .iter()
+                .for_each(|number| ends.note_committed(*number));
         }
-        self.commit(member, true)?;
-        for number in reached {
-            ends.note_committed(number);
+        if !ends.are_all_committed()
+            && reached.len() == held.len()
+            && self
+                .looked_elsewhere
+                .is_none_or(|at| at.elapsed() >= LOOK_ELSEWHERE_EVERY)
+        {
+            self.looked_elsewhere = Some(Instant::now());
+            // an answer that does not come now comes with the next look
+            if let Err(error) = ends.look_elsewhere(&self.clients, &topic, &held) {
+                happenings::client_failed(&error, "asking for the offsets of other members");
+            }
         }
-        Ok(true)
+        let finished = ends.are_all_committed();
+        if finished {
+            // another worker may have asked the group about partitions of this one
+            self.commit(member, true)?;
+        }
+        Ok(finished)
     }
 
     /// The last commit of an orderly end.
