@@ -21,6 +21,9 @@ use crate::{Anomaly, Event, EventRef, Session};
 
 /// Most elements that one array or map of a value may have.
 pub const ITEMS_MAX: usize = 65_536;
+/// Most memory that decoding takes for each byte of its input, whatever the input claims; it is reached by arrays of
+/// empty texts, where a byte becomes a text of 24 while the array is copied to twice its size.
+pub const MEMORY_FACTOR_MAX: usize = 80;
 /// Deepest nesting that a value may have; our schemas need 12.
 const DEPTH_MAX: usize = 32;
 /// Bytes before the datum in the single-object framing.

@@ -3,8 +3,10 @@
 
 mod agreement;
 mod arbitrary;
+mod checks;
 mod compatibility;
 mod fixtures;
+mod hostile;
 mod json_form;
 mod peer;
 mod round_trip;
