@@ -57,12 +57,26 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the configuration
-    #[command(subcommand)]
-    Config(cmd::config::Command),
+    /// Play an incident on a Kafka of its own, find what went wrong while it happens, explain it
+    Demo(cmd::demo::Args),
+    /// Run everything in this process; without --brokers also a Kafka
+    Up(cmd::up::Args),
+    /// Run the HTTP door alone
+    Ingest(cmd::service::IngestArgs),
+    /// Run the processor alone: events in, sessions and anomalies out
+    Process(cmd::service::BatchArgs),
+    /// Run the archiver alone: Kafka to Parquet
+    Archive(cmd::service::BatchArgs),
+    /// See the anomalies as they happen
+    Watch(cmd::watch::Args),
+    /// Tell what runs, how far behind it is and what is wrong
+    Status(cmd::status::Args),
     /// Create Kafka's topics, or tell what differs
     #[command(subcommand)]
     Topics(cmd::topics::Command),
+    /// Print the configuration
+    #[command(subcommand)]
+    Config(cmd::config::Command),
     /// Look for what is missing on this machine, with a remedy for each thing
     Doctor(cmd::doctor::Args),
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use figment::Figment;
+use schemas::Decoder;
 use serde::{Deserialize, Serialize};
 
 pub use show::show;
@@ -29,15 +30,22 @@ pub struct Config {
     pub kafka: Kafka,
     /// The topics that are created.
     pub topics: Topics,
+    /// Where the archive lies.
+    pub archive: ArchiveFolder,
     /// The Kafka that is started where no brokers are given.
     pub local_kafka: local_kafka::BrokerConfig,
-}
-
-impl Config {
-    /// Where ingest listens, `host:port`.
-    pub fn ingest_listen(&self) -> String {
-        "127.0.0.1:7171".to_owned()
-    }
+    /// How values are read.
+    pub schemas: Schemas,
+    /// The HTTP door.
+    pub ingest: ingest::Config,
+    /// The processor.
+    pub processor: processor::Config,
+    /// The session core in it.
+    pub session: session::Config,
+    /// The archiver.
+    pub archiver: archiver::Config,
+    /// SQL.
+    pub query: query::Config,
 }
 
 /// How to reach Kafka.
@@ -49,6 +57,30 @@ pub struct Kafka {
     /// librdkafka properties for every client, for example `sasl.password`.
     #[serde(deserialize_with = "layers::texts")]
     pub properties: BTreeMap<String, String>,
+}
+
+/// How values are read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schemas {
+    /// Ids of a schema registry, each with the released version that it stands for, for example `event.v1`.
+    pub registry_ids: BTreeMap<u32, String>,
+}
+
+impl Schemas {
+    /// What reads values: Avro single-object encoding, and Confluent framing with these ids.
+    pub fn decoder(&self) -> anyhow::Result<Decoder> {
+        let ids = self.registry_ids.iter().map(|(id, version)| (*id, version));
+        Decoder::with_registry_ids(ids).context("setting `schemas.registry_ids`")
+    }
+}
+
+/// Where the archive lies.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveFolder {
+    /// Root of the Parquet files; empty means the folder of the data folder.
+    pub root: PathBuf,
 }
 
 /// The topics that are created.

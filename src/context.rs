@@ -4,6 +4,8 @@
 //! folder. Starts nothing.
 
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use schemas::topics::KafkaClient;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +39,23 @@ impl Context {
                 self.data.root().display()
             ),
         }
+    }
+
+    /// Root of the archive: as configured, as what runs here has it, or in the data folder.
+    pub fn archive_root(&self) -> PathBuf {
+        let configured = &self.loaded.config.archive.root;
+        if !configured.as_os_str().is_empty() {
+            return configured.clone();
+        }
+        let running = self.data.running().into_iter().find_map(|running| running.archive_root);
+        running.unwrap_or_else(|| self.data.archive())
+    }
+
+    /// Settings of SQL; queries spill into the data folder where no other is configured.
+    pub fn query_config(&self) -> query::Config {
+        let mut config = self.loaded.config.query.clone();
+        config.spill_dir.get_or_insert_with(|| self.data.root().join("spill"));
+        config
     }
 
     /// Kafka as flags, environment or file give it; none when they do not.

@@ -8,24 +8,35 @@ mod cmd;
 mod config;
 mod context;
 mod data;
+mod incident;
+mod kafka;
+mod lag;
 mod logging;
 mod output;
+mod reader;
+mod services;
 mod stop;
+mod time;
 mod topics;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use tempfile::TempDir;
 
 use cli::{Cli, Command, Global};
 use config::{Loaded, Sources};
 use context::Context;
 use data::DataDir;
 
+/// How long threads that are still busy at the end are waited for.
+const THREADS_LIMIT: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start(&cli) {
+    match start(cli) {
         Ok(status) => status,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,33 +46,56 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let data = data_dir(&cli.global)?;
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    let temporary = temporary_folder(&cli)?;
+    let data = match (&temporary, &cli.global.data) {
+        (Some(folder), _) => DataDir::new(folder.path())?,
+        (None, Some(root)) => DataDir::new(root)?,
+        (None, None) => DataDir::new(&DataDir::default_root()?)?,
+    };
     let loaded = load(&cli.global, &data)?;
-    logging::start(cli.global.log.as_deref(), cli.global.verbose, None)?;
+    let log_file = matches!(cli.command, Command::Up(_) | Command::Demo(_)).then(|| data.log_file());
+    logging::start(cli.global.log.as_deref(), cli.global.verbose, log_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the threads of the program")?;
-    runtime.block_on(async {
+    let status = runtime.block_on(async {
         let stop = stop::on_signal().context("cannot listen for signals")?;
-        dispatch(&cli.command, &Context { data, loaded, stop }).await
-    })
+        dispatch(cli.command, &Context { data, loaded, stop }, temporary.is_some()).await
+    });
+    // what still hangs in a thread, for example a download that was broken off, ends with the process
+    runtime.shutdown_timeout(THREADS_LIMIT);
+    status
 }
 
-async fn dispatch(command: &Command, context: &Context) -> anyhow::Result<ExitCode> {
+async fn dispatch(command: Command, context: &Context, is_temporary: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Config(command) => cmd::config::run(command, context),
-        Command::Topics(command) => cmd::topics::run(command, context).await,
-        Command::Doctor(args) => cmd::doctor::run(args, context).await,
+        Command::Demo(args) => cmd::demo::run(&args, context, is_temporary).await,
+        Command::Up(args) => cmd::up::run(&args, context).await,
+        Command::Ingest(_) => cmd::service::ingest(context).await,
+        Command::Process(args) => cmd::service::process(&args, context).await,
+        Command::Archive(args) => cmd::service::archive(&args, context).await,
+        Command::Watch(args) => cmd::watch::run(args, context).await,
+        Command::Status(args) => cmd::status::run(&args, context).await,
+        Command::Topics(command) => cmd::topics::run(&command, context).await,
+        Command::Config(command) => cmd::config::run(&command, context),
+        Command::Doctor(args) => cmd::doctor::run(&args, context).await,
     }
 }
 
-fn data_dir(global: &Global) -> anyhow::Result<DataDir> {
-    match &global.data {
-        Some(root) => DataDir::new(root),
-        None => DataDir::new(&DataDir::default_root()?),
+/// The folder of a demo that was given none: gone with the process, unless it is to be kept.
+fn temporary_folder(cli: &Cli) -> anyhow::Result<Option<TempDir>> {
+    let Command::Demo(args) = &cli.command else { return Ok(None) };
+    if cli.global.data.is_some() {
+        return Ok(None);
     }
+    let mut folder = tempfile::Builder::new()
+        .prefix("throughline-demo-")
+        .tempdir()
+        .context("cannot make a temporary folder; give one with --data DIR")?;
+    folder.disable_cleanup(args.keep);
+    Ok(Some(folder))
 }
 
 fn load(global: &Global, data: &DataDir) -> anyhow::Result<Loaded> {

@@ -52,5 +52,5 @@ pub async fn run(command: &Command, context: &Context) -> anyhow::Result<ExitCod
 /// The topics that the configuration wants.
 pub fn wanted(context: &Context) -> Vec<TopicSpec> {
     let config = &context.loaded.config;
-    specs("main", config.topics.partitions)
+    specs(&config.processor.group, config.topics.partitions)
 }

@@ -1,0 +1,234 @@
+//! `throughline sql`: one query, many from standard input, or a shell.
+//!
+//! Owns how an answer comes to the terminal or the pipe. Knows nothing of tables and files; that is the crate `query`.
+
+mod completion;
+mod grid;
+mod input;
+mod shell;
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use futures::StreamExt;
+use query::format::Sink;
+use query::{Archive, Rows};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::stop;
+use grid::Grid;
+
+/// Rows that go to the terminal before the next look whether the query is to stop.
+const ROWS_AT_ONCE: usize = 512;
+/// Batches that a query may be ahead of the terminal.
+const BATCHES_AHEAD: usize = 2;
+
+/// Arguments of `sql`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  throughline sql 'select * from workflows order by last_event_at desc limit 5'
+  throughline sql 'select * from findings' --format ndjson | jq .sentence
+  throughline sql < report.sql                  statements from a file, each ended by a semicolon
+  throughline sql                               a shell; \\? tells what it can do")]
+pub struct Args {
+    /// The query; without one, standard input, and on a terminal a shell
+    #[arg(value_name = "QUERY")]
+    query: Option<String>,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Root of the archive [default: the archive of the data folder]
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people: columns on a terminal, cut to its width
+    Table,
+    /// A head and lines; lists as JSON text
+    Csv,
+    /// One array of objects
+    Json,
+    /// An object on each line
+    Ndjson,
+    /// An Arrow IPC stream
+    Arrow,
+    /// A Parquet file
+    Parquet,
+}
+
+impl Format {
+    fn to_bytes(self) -> Option<query::format::Format> {
+        match self {
+            Self::Table => None,
+            Self::Csv => Some(query::format::Format::Csv),
+            Self::Json => Some(query::format::Format::Json),
+            Self::Ndjson => Some(query::format::Format::Ndjson),
+            Self::Arrow => Some(query::format::Format::Arrow),
+            Self::Parquet => Some(query::format::Format::Parquet),
+        }
+    }
+
+    /// Whether a terminal would show rubbish.
+    fn is_binary(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
+    }
+}
+
+impl Args {
+    /// Whether there will be a shell, which takes Ctrl-C for itself.
+    pub fn is_shell(&self) -> bool {
+        self.query.is_none() && std::io::stdin().is_terminal()
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let archive = open(args.archive.clone(), context)?;
+    if args.is_shell() {
+        return shell::run(archive, args.format, context.data.root().join("sql_history")).await;
+    }
+    if args.format.is_binary() && std::io::stdout().is_terminal() {
+        bail!("a terminal cannot show this format; write to a file with `> FILE`");
+    }
+    let text = match &args.query {
+        Some(query) => query.clone(),
+        None => {
+            let mut text = String::new();
+            std::io::stdin().lock().read_to_string(&mut text).context("cannot read the query from standard input")?;
+            text
+        }
+    };
+    let statements = input::statements(&text);
+    if statements.is_empty() {
+        bail!("no query; try `throughline sql 'select * from workflows limit 5'`");
+    }
+    if args.format.is_binary() && statements.len() > 1 {
+        bail!("this format holds one answer; send one query at a time");
+    }
+    for statement in statements {
+        let look = Look { format: args.format, ..Look::default() };
+        match answer(&archive, statement, look, &context.stop).await? {
+            Outcome::Done(told) if std::io::stderr().is_terminal() && args.format == Format::Table => eprintln!("{told}"),
+            Outcome::Done(_) => {}
+            Outcome::Stopped => return Ok(ExitCode::from(stop::INTERRUPTED)),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the archive that was named, or that of whatever runs in the data folder, or the one that lies there.
+pub(crate) fn open(named: Option<PathBuf>, context: &Context) -> anyhow::Result<Archive> {
+    let root = named.unwrap_or_else(|| context.archive_root());
+    if !root.exists() {
+        eprintln!("note: nothing is archived in {} yet, so all tables are empty", root.display());
+    }
+    Ok(Archive::open(root, context.query_config())?)
+}
+
+/// How an answer looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) format: Format,
+    /// Each row as a list of its columns, always; otherwise only where the columns do not fit.
+    pub(crate) is_expanded: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { format: Format::Table, is_expanded: false }
+    }
+}
+
+/// What became of a query.
+pub(crate) enum Outcome {
+    /// It was answered; how many rows in what time.
+    Done(String),
+    /// It was stopped before its end.
+    Stopped,
+}
+
+/// Runs one query and prints its answer as it comes.
+pub(crate) async fn answer(
+    archive: &Archive,
+    sql: &str,
+    look: Look,
+    stop: &CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let Some(rows) = stop.run_until_cancelled(archive.sql(sql)).await else { return Ok(Outcome::Stopped) };
+    let rows = rows?;
+    let printed = stop.run_until_cancelled(print(rows, look)).await;
+    match printed {
+        Some(count) => Ok(Outcome::Done(told(count?, started.elapsed()))),
+        None => Ok(Outcome::Stopped),
+    }
+}
+
+/// Prints the batches of an answer and tells how many rows there were.
+///
+/// The query runs as a task of its own, so that one that computes for long between two batches can still be stopped:
+/// dropping this future ends it.
+async fn print(rows: Rows, look: Look) -> anyhow::Result<u64> {
+    let schema = rows.schema();
+    let (batches, mut arrived) = mpsc::channel(BATCHES_AHEAD);
+    let mut query = tokio::task::JoinSet::new();
+    query.spawn(async move {
+        let mut rows = rows;
+        while let Some(batch) = rows.next().await {
+            if batches.send(batch).await.is_err() {
+                break;
+            }
+        }
+    });
+    let out = std::io::stdout();
+    let mut count = 0;
+    match look.format.to_bytes() {
+        None => {
+            let mut grid = Grid::new(&schema, look.is_expanded);
+            while let Some(batch) = arrived.recv().await {
+                let batch = batch?;
+                for first in (0..batch.num_rows()).step_by(ROWS_AT_ONCE) {
+                    let part = batch.slice(first, ROWS_AT_ONCE.min(batch.num_rows() - first));
+                    let text = grid.draw(&part)?;
+                    out.lock().write_all(text.as_bytes())?;
+                    tokio::task::yield_now().await;
+                }
+                count += batch.num_rows() as u64;
+            }
+            let text = grid.finish()?;
+            out.lock().write_all(text.as_bytes())?;
+            out.lock().flush()?;
+        }
+        Some(format) => {
+            let mut sink = Sink::new(format, &schema, std::io::BufWriter::new(out))?;
+            while let Some(batch) = arrived.recv().await {
+                let batch = batch?;
+                sink.write(&batch)?;
+                count += batch.num_rows() as u64;
+                tokio::task::yield_now().await;
+            }
+            sink.finish()?;
+        }
+    }
+    Ok(count)
+}
+
+fn told(rows: u64, elapsed: Duration) -> String {
+    let rows = match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{} rows", grid::with_separators(rows)),
+    };
+    match elapsed.as_secs() {
+        0 => format!("({rows} in {} ms)", elapsed.as_millis().max(1)),
+        _ => format!("({rows} in {:.1} s)", elapsed.as_secs_f64()),
+    }
+}
