@@ -1,1 +1,48 @@
-//! archiver
+//! Kafka to Parquet, exactly once: every record of the four topics is one row of one file, for ever.
+//!
+//! Files are written once and never changed (`docs/archive.md` describes them). A file is one contiguous range of
+//! offsets of one partition, named by where the range begins; the file system lets only one file have a name, so
+//! several archivers, also ones that everybody takes for dead, cannot archive a record twice. The files are the
+//! record of progress; the consumer group's offsets only show lag. There is no coordinator and no second store.
+//!
+//! Keeps A-1 ([`invariants`]). Knows nothing of SQL, of sessions or of what an event should look like.
+
+pub mod checksum;
+mod columns;
+mod config;
+mod disk;
+mod end;
+mod error;
+pub mod footer;
+mod happenings;
+mod headers;
+pub mod invariants;
+pub mod listing;
+mod partition;
+pub mod path;
+mod position;
+mod publish;
+mod roll;
+mod run;
+#[cfg(test)]
+mod samples;
+mod source;
+mod table;
+pub mod testing;
+mod write;
+mod writers;
+
+pub use columns::{Column, KAFKA_OFFSET, KAFKA_PARTITION, Kind, Storage, WORKFLOW_ID};
+pub use config::{Config, Topics};
+pub use error::Error;
+pub use footer::Footer;
+pub use listing::FileInfo;
+pub use run::{Options, Summary, run};
+pub use table::Table;
+
+use arrow::datatypes::SchemaRef;
+
+/// The Arrow schema of a table: exactly what a reader of its files gets.
+pub fn schema(table: Table) -> SchemaRef {
+    table.schema()
+}

@@ -1,0 +1,149 @@
+//! Rows of `dead_letters`: the original bytes, and why and where they were refused, as the headers tell.
+//!
+//! Headers are taken as they come: one of ours that cannot be read, or that stands twice, stays among `headers`.
+
+use arrow::record_batch::RecordBatch;
+use schemas::Decoder;
+use schemas::dead_letter::{
+    HEADER_MESSAGE, HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON, HEADER_STAGE, HEADER_TOPIC,
+};
+use serde::Serialize;
+
+use super::{Record, Rows, Taken, rows};
+
+rows! { DeadLetters, DeadLetterRows {
+    /// Why it was refused: unknown_framing, unknown_schema, malformed, invalid, wrong_key or too_late.
+    reason: Text, Repeating;
+    /// What was wrong, in words.
+    message: Text, Wide;
+    /// Which part of the system refused it.
+    stage: Text, Repeating;
+    /// Topic that the record came from.
+    source_topic: Text, Repeating;
+    /// Partition that the record came from.
+    source_partition: SmallInt, Repeating;
+    /// Offset that the record had there.
+    source_offset: Int, Rising;
+    /// Key of the record, usually the workflow id; null where there is none or it is no text.
+    key: Text, Sought;
+    /// Key of the record, where it is no text.
+    key_bytes: Bytes, Wide;
+    /// Value of the record as it came.
+    value: Bytes, Wide;
+    /// The record's other headers, an array of objects with name and value, or value_hex where the value is no text.
+    headers: Json, Wide;
+} }
+
+impl Rows for DeadLetterRows {
+    fn push(&mut self, record: &Record<'_>, _decoder: &Decoder) -> Taken {
+        let row = self.begin(record);
+        let mut ours = Ours::default();
+        let others: Vec<_> = record
+            .headers
+            .iter()
+            .filter(|(name, value)| !ours.take(name, *value))
+            .map(Header::from)
+            .collect();
+        self.reason.put(row, ours.reason);
+        self.message.put(row, ours.message);
+        self.stage.put(row, ours.stage);
+        self.source_topic.put(row, ours.topic);
+        self.source_partition.put(row, ours.partition);
+        self.source_offset.put(row, ours.offset);
+        match record
+            .key
+            .map(|key| std::str::from_utf8(key).map_err(|_| key))
+        {
+            Some(Ok(key)) => self.key.set(row, key),
+            Some(Err(key)) => self.key_bytes.set(row, key),
+            None => {}
+        }
+        self.value.put(row, record.value);
+        self.headers.set_unless_empty(row, &others);
+        Taken::Decoded
+    }
+
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self) -> usize {
+        self.filled_bytes()
+    }
+
+    fn finish(&mut self) -> RecordBatch {
+        self.take_batch()
+    }
+}
+
+/// What our own headers say.
+#[derive(Default)]
+struct Ours<'a> {
+    reason: Option<&'a str>,
+    message: Option<&'a str>,
+    stage: Option<&'a str>,
+    topic: Option<&'a str>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+}
+
+impl<'a> Ours<'a> {
+    /// Takes a header in if it is one of ours, readable, and there for the first time.
+    fn take(&mut self, name: &str, value: Option<&'a [u8]>) -> bool {
+        let Some(text) = value.and_then(|value| std::str::from_utf8(value).ok()) else {
+            return false;
+        };
+        match name {
+            HEADER_REASON => fill(&mut self.reason, Some(text)),
+            HEADER_MESSAGE => fill(&mut self.message, Some(text)),
+            HEADER_STAGE => fill(&mut self.stage, Some(text)),
+            HEADER_TOPIC => fill(&mut self.topic, Some(text)),
+            HEADER_PARTITION => fill(&mut self.partition, text.parse().ok()),
+            HEADER_OFFSET => fill(&mut self.offset, text.parse().ok()),
+            _ => false,
+        }
+    }
+}
+
+fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let fits = slot.is_none() && value.is_some();
+    if fits {
+        *slot = value;
+    }
+    fits
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_hex: Option<String>,
+}
+
+impl<'a> From<&(&'a str, Option<&'a [u8]>)> for Header<'a> {
+    fn from(&(name, value): &(&'a str, Option<&'a [u8]>)) -> Self {
+        match value.map(|value| std::str::from_utf8(value).map_err(|_| value)) {
+            Some(Ok(text)) => Self {
+                name,
+                value: Some(text),
+                value_hex: None,
+            },
+            Some(Err(bytes)) => Self {
+                name,
+                value: None,
+                value_hex: Some(hex(bytes)),
+            },
+            None => Self {
+                name,
+                value: None,
+                value_hex: None,
+            },
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

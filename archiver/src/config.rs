@@ -1,0 +1,165 @@
+//! The settings of the archiver, section `[archiver]` of the configuration file.
+//!
+//! Every bound of its memory and its files stands here, with what happens at the bound.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Table};
+
+/// Settings of the archiver. What is not said has its default; an unknown key is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Consumer group. Archivers of one group share the partitions; the files, not the group's offsets, say what is
+    /// archived.
+    pub group: String,
+    /// Which topic fills which table.
+    pub topics: Topics,
+    /// Milliseconds that a record waits for others at most before its file is closed. Less makes SQL see it sooner and
+    /// makes more files.
+    pub file_age_max_ms: u64,
+    /// Rows of a file at most; then it is closed. A file is one row group, and readers decode row groups whole.
+    pub file_rows_max: usize,
+    /// Bytes of memory that the rows of a file fill at most; then it is closed. One more row may come on top.
+    pub file_bytes_max: usize,
+    /// Bytes of memory that the rows of all partitions fill at most, those that are being written included. Then the
+    /// largest file is closed, and nothing is read from Kafka until enough is written.
+    pub buffered_bytes_max: usize,
+    /// Level of zstd, 1 to 22. More than 3 costs two to four times the time for a tenth less space.
+    pub zstd_level: i32,
+    /// Threads that encode and write files while others are collected.
+    pub writers: usize,
+    /// Kibibytes of records that the Kafka client fetches ahead at most, over all partitions.
+    pub fetch_ahead_kbytes_max: u32,
+    /// Milliseconds without a sign of life after which Kafka gives an archiver's partitions to another one.
+    pub session_timeout_ms: u32,
+    /// Milliseconds between two reports of progress to the consumer group. They show lag and decide nothing.
+    pub group_commit_interval_ms: u64,
+    /// Milliseconds for which a file that cannot be written (disk full) is tried again. Then the archiver stops with
+    /// the error; nothing is lost, the records are read again at the next start.
+    pub write_retry_max_ms: u64,
+    /// Milliseconds that a stop, or a partition that goes to another archiver, waits for files to be written. Then
+    /// they are dropped and read again.
+    pub stop_grace_ms: u64,
+}
+
+/// Which topic fills which table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topics {
+    /// Topic of the table events.
+    pub events: String,
+    /// Topic of the table sessions.
+    pub sessions: String,
+    /// Topic of the table anomalies.
+    pub anomalies: String,
+    /// Topic of the table dead_letters.
+    pub dead_letters: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            group: "throughline-archiver".to_owned(),
+            topics: Topics::default(),
+            file_age_max_ms: 10_000,
+            file_rows_max: 128 * 1024,
+            file_bytes_max: 64 * 1024 * 1024,
+            buffered_bytes_max: 192 * 1024 * 1024,
+            zstd_level: 3,
+            writers: 2,
+            fetch_ahead_kbytes_max: 16 * 1024,
+            session_timeout_ms: 10_000,
+            group_commit_interval_ms: 1000,
+            write_retry_max_ms: 60_000,
+            stop_grace_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            events: Table::Events.topic().to_owned(),
+            sessions: Table::Sessions.topic().to_owned(),
+            anomalies: Table::Anomalies.topic().to_owned(),
+            dead_letters: Table::DeadLetters.topic().to_owned(),
+        }
+    }
+}
+
+impl Topics {
+    /// The topic of a table.
+    pub fn of(&self, table: Table) -> &str {
+        match table {
+            Table::Events => &self.events,
+            Table::Sessions => &self.sessions,
+            Table::Anomalies => &self.anomalies,
+            Table::DeadLetters => &self.dead_letters,
+        }
+    }
+
+    /// The table of a topic.
+    pub fn table(&self, topic: &str) -> Option<Table> {
+        Table::ALL
+            .into_iter()
+            .find(|table| self.of(*table) == topic)
+    }
+}
+
+/// Arrow counts the bytes of a column of text with 31 bits.
+const FILE_BYTES_LIMIT: usize = 1024 * 1024 * 1024;
+/// Kafka takes a consumer that does not ask for more for this long for dead.
+pub(crate) const POLL_INTERVAL_MAX_MS: u64 = 300_000;
+
+impl Config {
+    /// Whether the settings can be worked with; the first that cannot is told.
+    pub fn check(&self) -> Result<(), Error> {
+        let rules: [(&'static str, bool, String); 7] = [
+            (
+                "file_rows_max",
+                self.file_rows_max >= 1,
+                "must be 1 or more".to_owned(),
+            ),
+            (
+                "file_bytes_max",
+                (1..=FILE_BYTES_LIMIT).contains(&self.file_bytes_max),
+                format!("must be from 1 to {FILE_BYTES_LIMIT}"),
+            ),
+            (
+                "buffered_bytes_max",
+                self.buffered_bytes_max >= 1,
+                "must be 1 or more".to_owned(),
+            ),
+            (
+                "zstd_level",
+                (1..=22).contains(&self.zstd_level),
+                "must be from 1 to 22".to_owned(),
+            ),
+            (
+                "writers",
+                (1..=64).contains(&self.writers),
+                "must be from 1 to 64".to_owned(),
+            ),
+            (
+                "write_retry_max_ms",
+                self.write_retry_max_ms <= POLL_INTERVAL_MAX_MS / 2,
+                format!(
+                    "must be {} at most, or Kafka takes the archiver for dead",
+                    POLL_INTERVAL_MAX_MS / 2
+                ),
+            ),
+            (
+                "topics",
+                Table::ALL
+                    .into_iter()
+                    .all(|table| self.topics.table(self.topics.of(table)) == Some(table)),
+                "must name four different topics".to_owned(),
+            ),
+        ];
+        match rules.into_iter().find(|(_, kept, _)| !kept) {
+            Some((setting, _, expected)) => Err(Error::Setting { setting, expected }),
+            None => Ok(()),
+        }
+    }
+}

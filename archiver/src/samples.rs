@@ -1,0 +1,93 @@
+//! Values that the unit tests share.
+
+use std::path::Path;
+use std::time::Instant;
+
+use schemas::event::{Actor, ActorKind, Event, Payload, Text};
+use schemas::{Decoder, Encoder};
+
+use crate::Table;
+use crate::columns::Record;
+use crate::partition::Partition;
+use crate::publish::Publisher;
+use crate::roll::Reason;
+use crate::write::{Collection, Written, write};
+
+/// 2026-04-01T02:47:00Z.
+pub(crate) const MORNING_MS: i64 = 1_775_011_620_000;
+
+/// A small text event.
+pub(crate) fn event(number: i64) -> Event {
+    Event {
+        event_id: format!("event-{number}"),
+        workflow_id: format!("workflow-{}", number % 7),
+        workflow_type: Some("incident_response".to_owned()),
+        actor: Actor {
+            id: "triage".to_owned(),
+            kind: ActorKind::Agent,
+            name: None,
+            framework: None,
+            version: None,
+            team: None,
+        },
+        sequence: Some(number),
+        occurred_at: (MORNING_MS + number) * 1000,
+        caused_by: vec![format!("event-{}", number - 1)],
+        retries: Vec::new(),
+        derived_from: None,
+        decides: None,
+        task_id: None,
+        trace: None,
+        usage: None,
+        attributes: Default::default(),
+        baggage: Default::default(),
+        cut: None,
+        payload: Payload::Text(Text {
+            content: format!("message number {number}"),
+            to: Vec::new(),
+            declares: None,
+            claims: Vec::new(),
+        }),
+    }
+}
+
+/// Its bytes in Kafka.
+pub(crate) fn event_bytes(number: i64) -> Vec<u8> {
+    Encoder::new().event(&event(number)).unwrap()
+}
+
+/// A Kafka record with this value; its timestamp follows from its offset.
+pub(crate) fn record(offset: i64, value: &[u8]) -> Record<'_> {
+    Record {
+        partition: 3,
+        offset,
+        timestamp_ms: Some(MORNING_MS + offset),
+        key: None,
+        value: Some(value),
+        headers: &[],
+    }
+}
+
+/// Events with these offsets, collected for partition 3 from an archive that ends at `first_offset`.
+pub(crate) fn collection(first_offset: i64, offsets: &[i64]) -> Collection {
+    let mut partition = Partition::new(Table::Events, 3, None);
+    if first_offset > 0 {
+        partition.skip_to(first_offset);
+    }
+    for offset in offsets {
+        partition.admit(
+            &record(*offset, &event_bytes(*offset)),
+            &Decoder::default(),
+            Instant::now(),
+        );
+    }
+    let mut collection = partition.close("events", Reason::Rows).unwrap();
+    collection.first_offset = first_offset;
+    collection.gap = None;
+    collection
+}
+
+/// Writes a collection with a publisher of its own.
+pub(crate) fn write_once(root: &Path, collection: &Collection) -> Written {
+    write(&Publisher::open(root).unwrap(), collection, 3).unwrap()
+}

@@ -1,0 +1,245 @@
+//! Collected rows of one partition become one Parquet file of one row group, and the file gets its name.
+//!
+//! How each column is stored follows from its [`Storage`] and from nothing else. Knows nothing of Kafka; what of the
+//! file must be durable and when is `publish`'s business.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use jiff::Timestamp;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{
+    BloomFilterPosition, BloomFilterProperties, EnabledStatistics, WriterProperties,
+    WriterPropertiesBuilder,
+};
+use parquet::schema::types::ColumnPath;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::checksum::Checksum;
+use crate::columns::{Column, Kind, Storage};
+use crate::footer::{Footer, Gap, WriterSchema};
+use crate::path::{FileName, Hour};
+use crate::publish::{Publication, Publisher};
+use crate::roll::Reason;
+use crate::{Error, Table};
+
+/// Share of lookups that a Bloom filter lets through in vain.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+const WRITER: &str = concat!("throughline-archiver ", env!("CARGO_PKG_VERSION"));
+
+/// Rows of one partition on their way into a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Collection {
+    pub table: Table,
+    pub topic: String,
+    pub partition: i32,
+    pub first_offset: i64,
+    pub last_offset: i64,
+    pub gap: Option<Gap>,
+    pub first_timestamp_ms: Option<i64>,
+    pub last_timestamp_ms: Option<i64>,
+    pub schemas: BTreeSet<WriterSchema>,
+    pub batch: RecordBatch,
+    /// Bytes of memory that the rows fill.
+    pub bytes: usize,
+    pub reason: Reason,
+}
+
+/// What came of writing a collection.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Written {
+    /// It is a file.
+    File {
+        path: PathBuf,
+        footer: Footer,
+        file_bytes: u64,
+    },
+    /// Another archiver's file begins with the same offset.
+    Lost { path: PathBuf, winner: Footer },
+}
+
+/// Writes a collection as a file, unless another archiver was first.
+pub(crate) fn write(
+    publisher: &Publisher,
+    collection: &Collection,
+    zstd_level: i32,
+) -> Result<Written, Error> {
+    let footer = footer_of(collection)?;
+    let draft = publisher.draft()?;
+    encode(draft.file(), collection, &footer, zstd_level)
+        .map_err(|error| encode_error(collection.table, draft.path(), error))?;
+    let file_bytes = draft
+        .file()
+        .metadata()
+        .map(|metadata| metadata.len())
+        .unwrap_or_default();
+    let name = FileName {
+        partition: collection.partition,
+        first_offset: collection.first_offset,
+    };
+    let hour = Hour::of(collection.first_timestamp_ms.unwrap_or_default());
+    match publisher.publish(draft, collection.table, name, &hour)? {
+        Publication::Won(path) => Ok(Written::File {
+            path,
+            footer,
+            file_bytes,
+        }),
+        Publication::Lost(path) => {
+            let winner = Footer::read(&path)?;
+            Ok(Written::Lost { path, winner })
+        }
+    }
+}
+
+fn footer_of(collection: &Collection) -> Result<Footer, Error> {
+    Ok(Footer {
+        table: collection.table,
+        topic: collection.topic.clone(),
+        partition: collection.partition,
+        first_offset: collection.first_offset,
+        last_offset: collection.last_offset,
+        next_offset: collection.last_offset + 1,
+        gap: collection.gap,
+        first_timestamp_ms: collection.first_timestamp_ms,
+        last_timestamp_ms: collection.last_timestamp_ms,
+        rows: collection.batch.num_rows() as u64,
+        schemas: collection.schemas.clone(),
+        checksum: Checksum::of(&collection.batch).map_err(|error| Error::Encode {
+            table: collection.table.name(),
+            message: error.to_string(),
+        })?,
+        writer: WRITER.to_owned(),
+        created_at_ms: Timestamp::now().as_millisecond(),
+    })
+}
+
+fn encode(
+    file: &File,
+    collection: &Collection,
+    footer: &Footer,
+    zstd_level: i32,
+) -> Result<(), ParquetError> {
+    let Collection { table, batch, .. } = collection;
+    let properties = properties(*table, batch, zstd_level)?
+        .set_key_value_metadata(Some(footer.to_key_values()))
+        .build();
+    // The Arrow schema is what the Parquet types say anyway; the copy of it would be a third of a small file.
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(file, table.schema(), options)?;
+    writer.write(batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+fn properties(
+    table: Table,
+    batch: &RecordBatch,
+    zstd_level: i32,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
+    let rows = batch.num_rows().max(1);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level)?))
+        .set_max_row_group_row_count(Some(rows))
+        .set_bloom_filter_position(BloomFilterPosition::End)
+        .set_created_by(WRITER.to_owned());
+    for (column, array) in table.columns().iter().zip(batch.columns()) {
+        let path = leaf(column);
+        properties = match column.storage {
+            Storage::Repeating => {
+                properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk)
+            }
+            Storage::Sought => {
+                let bloom = BloomFilterProperties::builder()
+                    .with_fpp(BLOOM_FALSE_POSITIVES)
+                    .with_max_ndv(distinct(array))
+                    .build();
+                properties
+                    .set_column_statistics_enabled(path.clone(), EnabledStatistics::Page)
+                    .set_column_bloom_filter_properties(path, bloom)
+            }
+            Storage::Distinct => properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, EnabledStatistics::Chunk),
+            Storage::Rising => properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_statistics_enabled(path, EnabledStatistics::Page),
+            Storage::Wide => properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, EnabledStatistics::None),
+        };
+    }
+    Ok(properties)
+}
+
+/// The path of the one leaf that a column has in Parquet.
+fn leaf(column: &Column) -> ColumnPath {
+    match column.kind {
+        Kind::TextList => {
+            ColumnPath::new([column.name, "list", "element"].map(str::to_owned).to_vec())
+        }
+        _ => ColumnPath::from(column.name),
+    }
+}
+
+/// How many different texts there are; at least 1.
+fn distinct(texts: &dyn Array) -> u64 {
+    let hashes: HashSet<u64, BuildHasherDefault<Hashed>> = texts
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .map(|text| xxh3_64(text.as_bytes()))
+        .collect();
+    hashes.len().max(1) as u64
+}
+
+/// A hasher for what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// A full disk comes as an error of the encoder; it is one of the disk.
+fn encode_error(table: Table, path: &Path, error: ParquetError) -> Error {
+    let message = match error {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => {
+                return Error::Io {
+                    action: "write",
+                    path: path.to_owned(),
+                    source: *source,
+                };
+            }
+            Err(source) => source.to_string(),
+        },
+        other => other.to_string(),
+    };
+    Error::Encode {
+        table: table.name(),
+        message,
+    }
+}
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
