@@ -263,7 +263,10 @@ impl Replay<'_> {
         }
         match neutral::Line::read(value) {
             Ok(line) => {
-                let is_other = self.held.last().is_some_and(|(_, held)| held.trace_id != line.trace_id);
+                let is_other = self
+                    .held
+                    .last()
+                    .is_some_and(|(_, held)| held.trace_id != line.trace_id);
                 if is_other || self.held.len() >= self.options.trace_lines_max {
                     self.release()?;
                 }
@@ -306,7 +309,10 @@ impl Replay<'_> {
             }
         };
         let index = self.summary.events_sent;
-        match self.publisher.enqueue_blocking(record, &self.receipts, index, self.stop) {
+        match self
+            .publisher
+            .enqueue_blocking(record, &self.receipts, index, self.stop)
+        {
             Ok(()) => {
                 self.summary.events_sent += 1;
                 self.workflows.insert(xxh3_64(event.workflow_id.as_bytes()));
@@ -321,7 +327,10 @@ impl Replay<'_> {
                 self.summary.stopped_at = Some(place.to_owned());
                 Ok(())
             }
-            Err(EnqueueError::Failed(reason)) => Err(Error::Producer { place: place.to_owned(), reason }),
+            Err(EnqueueError::Failed(reason)) => Err(Error::Producer {
+                place: place.to_owned(),
+                reason,
+            }),
         }
     }
 
@@ -330,7 +339,10 @@ impl Replay<'_> {
         let tally = Arc::clone(&self.tally);
         tally.wait(sent, || {
             self.tell(self.progress.bytes_read);
-            let asked = self.stop.is_cancelled().then(|| *asked_to_stop.get_or_insert_with(Instant::now));
+            let asked = self
+                .stop
+                .is_cancelled()
+                .then(|| *asked_to_stop.get_or_insert_with(Instant::now));
             asked.is_none_or(|asked| asked.elapsed() < STOP_TIMEOUT)
         });
         self.tell(self.progress.bytes_read);

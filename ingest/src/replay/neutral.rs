@@ -77,7 +77,10 @@ impl Line {
         let mut line: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
         if let Some(text) = &line.ts {
             let time = text.parse::<jiff::Timestamp>();
-            line.at = Some(time.map_err(|_| super::violation("/ts", "a time as RFC 3339").to_string())?.as_microsecond());
+            line.at = Some(
+                time.map_err(|_| super::violation("/ts", "a time as RFC 3339").to_string())?
+                    .as_microsecond(),
+            );
         }
         match line.kind {
             Kind::ToolCall | Kind::ToolResult if line.tool.is_none() => {

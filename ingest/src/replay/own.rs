@@ -14,7 +14,10 @@ const NO_ID: &str = "-";
 pub(super) fn event(value: &Value) -> Result<Event, Violation> {
     let said = |field: &str| value.get(field).is_some_and(|value| !value.is_null());
     let draw = || NO_ID.to_owned();
-    let defaults = Defaults { event_id: Some(&draw), ..Defaults::at(0) };
+    let defaults = Defaults {
+        event_id: Some(&draw),
+        ..Defaults::at(0)
+    };
     let mut event = event_from_value(value, &defaults)?;
     if !said("event_id") {
         event.event_id = derived_event_id("replay", &[&event_to_string(&event.borrowed())]);
@@ -44,8 +47,14 @@ mod tests {
             "{\"payload\": {\"content\": \"x\"}, \"type\": \"text\", \"actor\": {\"id\": \"a\"}, \"workflow_id\": \"w\"}",
         )
         .unwrap();
-        assert_eq!(event(&text("x")).unwrap().event_id, event(&typed_otherwise).unwrap().event_id);
-        assert_ne!(event(&text("x")).unwrap().event_id, event(&text("y")).unwrap().event_id);
+        assert_eq!(
+            event(&text("x")).unwrap().event_id,
+            event(&typed_otherwise).unwrap().event_id
+        );
+        assert_ne!(
+            event(&text("x")).unwrap().event_id,
+            event(&text("y")).unwrap().event_id
+        );
     }
 
     #[test]

@@ -36,8 +36,14 @@ impl Pace {
         };
         let started = *self.started.get_or_insert_with(Instant::now);
         let pause = self.pause(occurred_at).as_secs_f64() / speed;
-        self.due = self.due.saturating_add(Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX));
-        while let Some(left) = self.due.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+        self.due = self
+            .due
+            .saturating_add(Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX));
+        while let Some(left) = self
+            .due
+            .checked_sub(started.elapsed())
+            .filter(|left| !left.is_zero())
+        {
             if stop.is_cancelled() {
                 return false;
             }
@@ -49,7 +55,9 @@ impl Pace {
     /// The recorded pause before this event: from the event before it in the file, never negative, never longer than
     /// the limit. Where files are not in the order of time, what lies back comes at once.
     fn pause(&mut self, occurred_at: i64) -> Duration {
-        let gap_us = self.last_at.map_or(0, |last| occurred_at.saturating_sub(last));
+        let gap_us = self
+            .last_at
+            .map_or(0, |last| occurred_at.saturating_sub(last));
         self.last_at = Some(occurred_at);
         Duration::from_micros(u64::try_from(gap_us).unwrap_or_default()).min(self.pause_max)
     }
@@ -74,7 +82,10 @@ mod tests {
         let (started, stop) = (Instant::now(), CancellationToken::new());
         assert!([0, 100_000, 300_000].iter().all(|at| pace.wait(*at, &stop)));
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(150) && took < Duration::from_millis(280), "{took:?}");
+        assert!(
+            took >= Duration::from_millis(150) && took < Duration::from_millis(280),
+            "{took:?}"
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl Source {
             let mut raw = BufReader::with_capacity(BUFFER_BYTES, counted);
             // By its first bytes: names lie.
             let reader: Box<dyn BufRead> = match raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
-                true => Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw))),
+                true => Box::new(BufReader::with_capacity(
+                    BUFFER_BYTES,
+                    MultiGzDecoder::new(raw),
+                )),
                 false => Box::new(raw),
             };
             Ok((reader, bytes_read))
@@ -172,7 +175,9 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             lines.push(match source.next_line() {
-                Ok(Read::Line { number, text }) => format!("{number} {}", String::from_utf8_lossy(text)),
+                Ok(Read::Line { number, text }) => {
+                    format!("{number} {}", String::from_utf8_lossy(text))
+                }
                 Ok(Read::TooLong { number }) => format!("{number} too long"),
                 Ok(Read::End) => break,
                 Err(_) => {
@@ -202,13 +207,19 @@ mod tests {
     #[test]
     fn gzip_is_seen_by_its_bytes() {
         assert_eq!(lines(&gzip("a\nb\n"), 100), ["1 a", "2 b"]);
-        assert_eq!(lines(&[gzip("a\n"), gzip("b\n")].concat(), 100), ["1 a", "2 b"]);
+        assert_eq!(
+            lines(&[gzip("a\n"), gzip("b\n")].concat(), 100),
+            ["1 a", "2 b"]
+        );
     }
 
     #[test]
     fn a_line_that_is_too_long_is_skipped_and_the_next_is_read() {
         let long = format!("{}\nshort\n{}", "x".repeat(1_000_000), "y".repeat(11));
-        assert_eq!(lines(long.as_bytes(), 10), ["1 too long", "2 short", "3 too long"]);
+        assert_eq!(
+            lines(long.as_bytes(), 10),
+            ["1 too long", "2 short", "3 too long"]
+        );
     }
 
     #[test]

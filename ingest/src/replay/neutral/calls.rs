@@ -39,7 +39,13 @@ pub(super) struct Said<'a> {
 
 impl Calls {
     /// Remembers a call. `follows_call` says whether the agent's event before it was a call, too.
-    pub(super) fn call(&mut self, said: &Said<'_>, event_id: &str, call_id: &str, follows_call: bool) {
+    pub(super) fn call(
+        &mut self,
+        said: &Said<'_>,
+        event_id: &str,
+        call_id: &str,
+        follows_call: bool,
+    ) {
         let before = self.open.iter().rev().find(|call| call.agent == said.agent);
         let group = match before {
             Some(before) if follows_call && before.step.as_ref() == said.step => before.group,
@@ -65,10 +71,14 @@ impl Calls {
     /// The call that a result of an agent answers.
     pub(super) fn answer_own(&mut self, said: &Said<'_>) -> Option<Call> {
         let mine = |call: &Call| call.agent == said.agent && call.tool == said.tool;
-        let by_span = self.open.iter().rposition(|call| mine(call) && said.span.is_some() && call.span.as_deref() == said.span);
+        let by_span = self.open.iter().rposition(|call| {
+            mine(call) && said.span.is_some() && call.span.as_deref() == said.span
+        });
         let at = by_span.or_else(|| {
             let group = self.open.iter().rev().find(|call| mine(call))?.group;
-            self.open.iter().position(|call| mine(call) && call.group == group)
+            self.open
+                .iter()
+                .position(|call| mine(call) && call.group == group)
         })?;
         Some(self.open.remove(at))
     }
@@ -79,7 +89,9 @@ impl Calls {
         let Some(group) = newest.map(|call| call.group) else {
             return Vec::new();
         };
-        self.open.extract_if(.., |call| call.group == group && call.tool == said.tool).collect()
+        self.open
+            .extract_if(.., |call| call.group == group && call.tool == said.tool)
+            .collect()
     }
 }
 
@@ -89,7 +101,12 @@ mod tests {
     use super::*;
 
     fn said<'a>(agent: &'a str, tool: &'a str, span: Option<&'a str>) -> Said<'a> {
-        Said { agent, tool, span, step: None }
+        Said {
+            agent,
+            tool,
+            span,
+            step: None,
+        }
     }
 
     #[test]
@@ -97,8 +114,15 @@ mod tests {
         let mut calls = Calls::default();
         calls.call(&said("a", "t", None), "e1", "c1", false);
         calls.call(&said("a", "t", None), "e2", "c2", true);
-        let answered = [(); 3].map(|()| calls.answer_own(&said("a", "t", None)).map(|call| call.call_id));
-        assert_eq!(answered, [Some("c1".to_owned()), Some("c2".to_owned()), None]);
+        let answered = [(); 3].map(|()| {
+            calls
+                .answer_own(&said("a", "t", None))
+                .map(|call| call.call_id)
+        });
+        assert_eq!(
+            answered,
+            [Some("c1".to_owned()), Some("c2".to_owned()), None]
+        );
     }
 
     #[test]
@@ -106,7 +130,10 @@ mod tests {
         let mut calls = Calls::default();
         calls.call(&said("a", "t", None), "e1", "c1", false);
         calls.call(&said("a", "t", None), "e2", "c2", false);
-        assert_eq!(calls.answer_own(&said("a", "t", None)).unwrap().call_id, "c2");
+        assert_eq!(
+            calls.answer_own(&said("a", "t", None)).unwrap().call_id,
+            "c2"
+        );
     }
 
     #[test]
@@ -114,8 +141,20 @@ mod tests {
         let mut calls = Calls::default();
         calls.call(&said("a", "t", Some("s1")), "e1", "c1", false);
         calls.call(&said("a", "t", Some("s2")), "e2", "c2", true);
-        assert_eq!(calls.answer_own(&said("a", "t", Some("s2"))).unwrap().call_id, "c2");
-        assert_eq!(calls.answer_own(&said("a", "t", Some("other"))).unwrap().call_id, "c1");
+        assert_eq!(
+            calls
+                .answer_own(&said("a", "t", Some("s2")))
+                .unwrap()
+                .call_id,
+            "c2"
+        );
+        assert_eq!(
+            calls
+                .answer_own(&said("a", "t", Some("other")))
+                .unwrap()
+                .call_id,
+            "c1"
+        );
     }
 
     #[test]
@@ -124,9 +163,16 @@ mod tests {
         calls.call(&said("a", "code", None), "e1", "c1", false);
         calls.call(&said("a", "code", None), "e2", "c2", true);
         assert_eq!(calls.answer_own(&said("b", "code", None)), None);
-        let answered: Vec<_> =
-            calls.answer_for_others(&said("terminal", "code", None)).into_iter().map(|call| call.call_id).collect();
+        let answered: Vec<_> = calls
+            .answer_for_others(&said("terminal", "code", None))
+            .into_iter()
+            .map(|call| call.call_id)
+            .collect();
         assert_eq!(answered, ["c1", "c2"]);
-        assert!(calls.answer_for_others(&said("terminal", "code", None)).is_empty());
+        assert!(
+            calls
+                .answer_for_others(&said("terminal", "code", None))
+                .is_empty()
+        );
     }
 }

@@ -23,9 +23,11 @@ pub(super) fn fill(before: Option<i64>, known: &[Option<i64>], seqs: &[i64]) -> 
             (None, Some(last), None) => last.saturating_add(STEP),
             (None, None, Some(distance)) => {
                 let end = known[index + distance].unwrap_or(BASE);
-                end.saturating_sub(STEP.saturating_mul(distance as i64)).max(0)
+                end.saturating_sub(STEP.saturating_mul(distance as i64))
+                    .max(0)
             }
-            (None, None, None) => BASE.saturating_add(STEP.saturating_mul(seqs.get(index).copied().unwrap_or(0).max(0))),
+            (None, None, None) => BASE
+                .saturating_add(STEP.saturating_mul(seqs.get(index).copied().unwrap_or(0).max(0))),
         };
         last = Some(time);
         times.push(time);
@@ -42,20 +44,33 @@ mod tests {
     #[test]
     fn known_times_stay_and_gaps_are_filled_in_order() {
         let known = [None, Some(100 * S), None, None, None, Some(104 * S), None];
-        let seconds: Vec<i64> = fill(None, &known, &[0; 7]).iter().map(|at| at / S).collect();
+        let seconds: Vec<i64> = fill(None, &known, &[0; 7])
+            .iter()
+            .map(|at| at / S)
+            .collect();
         assert_eq!(seconds, [99, 100, 101, 102, 103, 104, 105]);
     }
 
     #[test]
     fn without_any_time_the_number_of_the_line_tells() {
-        assert_eq!(fill(None, &[None, None], &[3, 4]), [BASE + 3 * S, BASE + 4 * S]);
+        assert_eq!(
+            fill(None, &[None, None], &[3, 4]),
+            [BASE + 3 * S, BASE + 4 * S]
+        );
         assert_eq!(fill(Some(7 * S), &[None, None], &[3, 4]), [8 * S, 9 * S]);
     }
 
     #[test]
     fn times_that_run_backwards_do_not_break_it() {
-        assert_eq!(fill(None, &[Some(10 * S), None, Some(4 * S)], &[0; 3]), [10 * S, 7 * S, 4 * S]);
+        assert_eq!(
+            fill(None, &[Some(10 * S), None, Some(4 * S)], &[0; 3]),
+            [10 * S, 7 * S, 4 * S]
+        );
         assert_eq!(fill(None, &[None, Some(0)], &[0; 2]), [0, 0]);
-        fill(Some(i64::MAX), &[None, Some(i64::MIN), None], &[i64::MAX; 3]);
+        fill(
+            Some(i64::MAX),
+            &[None, Some(i64::MIN), None],
+            &[i64::MAX; 3],
+        );
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use schemas::Event;
 use schemas::event::{
-    ActorKind, Claim, ClaimKind, ErrorKind, ErrorPayload, Handoff, HandoffMode, HandoffPhase, Payload, Task, TaskState,
-    Text, Thought, ToolCall, ToolResult, ToolStatus,
+    ActorKind, Claim, ClaimKind, ErrorKind, ErrorPayload, Handoff, HandoffMode, HandoffPhase,
+    Payload, Task, TaskState, Text, Thought, ToolCall, ToolResult, ToolStatus,
 };
 use schemas::headers::write_traceparent;
 use schemas::id::derived_event_id;
@@ -55,7 +55,8 @@ impl Trace {
         let known: Vec<Option<i64>> = lines.iter().map(|line| line.at).collect();
         let seqs: Vec<i64> = lines.iter().map(|line| line.seq).collect();
         let times = times::fill(self.last_at, &known, &seqs);
-        let events = (0..lines.len()).map(|index| self.event(&lines[index], &lines[index + 1..], times[index]));
+        let events = (0..lines.len())
+            .map(|index| self.event(&lines[index], &lines[index + 1..], times[index]));
         let events = events.collect();
         self.last_seq = seqs.last().copied();
         self.last_at = times.last().copied();
@@ -85,7 +86,9 @@ impl Trace {
                 decision: None,
             }),
             Kind::ToolCall => Payload::ToolCall(self.call(line, &event_id)),
-            Kind::ToolResult => Payload::ToolResult(self.result(line, actor.kind, handed, &mut caused_by)),
+            Kind::ToolResult => {
+                Payload::ToolResult(self.result(line, actor.kind, handed, &mut caused_by))
+            }
             Kind::Task => Payload::Task(self.task(line)),
             Kind::Error => Payload::Error(ErrorPayload {
                 kind: ErrorKind::Failure,
@@ -123,8 +126,13 @@ impl Trace {
     fn call(&mut self, line: &Line, event_id: &str) -> ToolCall {
         let tool = line.tool.clone().unwrap_or_default();
         let call_id = format!("call-{}", line.seq);
-        let follows_call = self.last_was_call.get(&line.agent).copied().unwrap_or_default();
-        self.calls.call(&said(line, &tool), event_id, &call_id, follows_call);
+        let follows_call = self
+            .last_was_call
+            .get(&line.agent)
+            .copied()
+            .unwrap_or_default();
+        self.calls
+            .call(&said(line, &tool), event_id, &call_id, follows_call);
         ToolCall {
             call_id,
             effect: names::effect(&tool),
@@ -148,7 +156,10 @@ impl Trace {
             ActorKind::System => self.calls.answer_for_others(&said),
             _ => self.calls.answer_own(&said).into_iter().collect(),
         };
-        let call_id = answered.last().map_or_else(|| format!("result-{}", line.seq), |call| call.call_id.clone());
+        let call_id = answered.last().map_or_else(
+            || format!("result-{}", line.seq),
+            |call| call.call_id.clone(),
+        );
         caused_by.extend(answered.into_iter().map(|call| call.event_id));
         if !caused_by.is_empty() {
             // What another agent handed back while the call ran is part of its result.
@@ -188,11 +199,24 @@ impl Trace {
         if intent.trim() == TERMINATE {
             return task(ROOT, None, root_intent, TaskState::Completed);
         }
-        let giver = self.handoffs.iter().rev().find(|(_, to, _)| *to == line.agent).map(|(from, _, _)| from);
-        let parent = giver.and_then(|giver| self.plans.get(giver)).cloned().unwrap_or_else(|| ROOT.to_owned());
+        let giver = self
+            .handoffs
+            .iter()
+            .rev()
+            .find(|(_, to, _)| *to == line.agent)
+            .map(|(from, _, _)| from);
+        let parent = giver
+            .and_then(|giver| self.plans.get(giver))
+            .cloned()
+            .unwrap_or_else(|| ROOT.to_owned());
         let plan = format!("plan of {}", line.agent);
         self.plans.insert(line.agent.clone(), plan.clone());
-        task(&plan, Some(parent).filter(|parent| *parent != plan), intent, TaskState::Active)
+        task(
+            &plan,
+            Some(parent).filter(|parent| *parent != plan),
+            intent,
+            TaskState::Active,
+        )
     }
 
     fn handoff(&mut self, line: &Line, after: &[Line], event_id: &str) -> Handoff {
@@ -215,20 +239,37 @@ impl Trace {
         if self.handoffs.len() >= HANDOFFS_MAX {
             self.handoffs.remove(0);
         }
-        self.handoffs.push((line.agent.clone(), to.clone(), line.span.clone()));
-        let statement = if is_answer { Some(given.clone()) } else { summary(&given) };
+        self.handoffs
+            .push((line.agent.clone(), to.clone(), line.span.clone()));
+        let statement = if is_answer {
+            Some(given.clone())
+        } else {
+            summary(&given)
+        };
         Handoff {
             handoff_id: format!("handoff-{}", line.seq),
-            phase: if is_taken { HandoffPhase::Accepted } else { HandoffPhase::Offered },
+            phase: if is_taken {
+                HandoffPhase::Accepted
+            } else {
+                HandoffPhase::Offered
+            },
             from: names::actor(&line.agent),
             to: names::actor(&to),
-            mode: if comes_back { HandoffMode::ReturnToCaller } else { HandoffMode::PassControl },
+            mode: if comes_back {
+                HandoffMode::ReturnToCaller
+            } else {
+                HandoffMode::PassControl
+            },
             reason: match (is_answer, given.is_empty()) {
                 (true, _) => "hands back its answer".to_owned(),
                 (false, true) => format!("{to} speaks next"),
                 (false, false) => given,
             },
-            claims: statement.filter(|statement| !statement.is_empty()).map(hypothesis).into_iter().collect(),
+            claims: statement
+                .filter(|statement| !statement.is_empty())
+                .map(hypothesis)
+                .into_iter()
+                .collect(),
             constraints: Vec::new(),
             open_questions: Vec::new(),
         }
@@ -253,7 +294,11 @@ fn is_taken(line: &Line, to: &str, after: &[Line]) -> bool {
                 && call.args.as_ref().map(any_text).as_deref() == carried
         });
         let result = call.and_then(|call| {
-            after.iter().find(|later| later.kind == Kind::ToolResult && later.agent == call.agent && later.tool == call.tool)
+            after.iter().find(|later| {
+                later.kind == Kind::ToolResult
+                    && later.agent == call.agent
+                    && later.tool == call.tool
+            })
         });
         result.is_some_and(|result| result.is_error != Some(true))
     };
@@ -302,8 +347,11 @@ fn any_text(value: &Value) -> String {
 
 /// What the line says and the event has no field for.
 fn attributes(line: &Line) -> BTreeMap<String, String> {
-    let mut attributes: BTreeMap<String, String> =
-        line.rest.iter().map(|(name, value)| (name.clone(), any_text(value))).collect();
+    let mut attributes: BTreeMap<String, String> = line
+        .rest
+        .iter()
+        .map(|(name, value)| (name.clone(), any_text(value)))
+        .collect();
     attributes.insert("seq".to_owned(), line.seq.to_string());
     if let Some(step) = &line.step {
         attributes.insert("step".to_owned(), any_text(step));
