@@ -14,7 +14,8 @@ pub struct Config {
     pub listen: String,
     /// Topic that events are written to.
     pub topic: String,
-    /// Largest request body in bytes, as sent and after decompression. A larger one is answered 413 and not read on.
+    /// Largest request body in bytes, as sent and after decompression. A larger one is answered 413, and
+    /// none of it is kept.
     pub body_bytes_max: usize,
     /// Most events of one request. More are answered 413, and none of them is taken.
     pub items_max: usize,
@@ -107,12 +108,12 @@ impl Default for ProducerConfig {
 }
 
 impl ProducerConfig {
-    /// For files and made-up load: larger batches, and the patience to sit out a restart of Kafka.
-    pub fn for_bulk() -> Self {
+    /// The same, for files and made-up load: larger batches, and the patience to sit out a restart of Kafka.
+    pub fn for_bulk(&self) -> Self {
         Self {
-            linger_ms: 20,
-            delivery_timeout_ms: 120_000,
-            ..Self::default()
+            linger_ms: self.linger_ms.max(20),
+            delivery_timeout_ms: self.delivery_timeout_ms.max(120_000),
+            ..self.clone()
         }
     }
 }
