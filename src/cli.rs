@@ -67,8 +67,16 @@ pub enum Command {
     Process(cmd::service::BatchArgs),
     /// Run the archiver alone: Kafka to Parquet
     Archive(cmd::service::BatchArgs),
+    /// Send recorded events from files
+    Replay(cmd::replay::Args),
+    /// Send made-up load with known faults
+    Generate(cmd::generate::Args),
     /// See the anomalies as they happen
     Watch(cmd::watch::Args),
+    /// Ask the archive in SQL: one query, many from standard input, or a shell
+    Sql(cmd::sql::Args),
+    /// Tell the story of one workflow
+    Explain(cmd::explain::Args),
     /// Tell what runs, how far behind it is and what is wrong
     Status(cmd::status::Args),
     /// Create Kafka's topics, or tell what differs

@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use cli::{Cli, Command, Global};
 use config::{Loaded, Sources};
@@ -61,7 +62,11 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the threads of the program")?;
     let status = runtime.block_on(async {
-        let stop = stop::on_signal().context("cannot listen for signals")?;
+        let takes_signals_itself = matches!(&cli.command, Command::Sql(args) if args.is_shell());
+        let stop = match takes_signals_itself {
+            true => CancellationToken::new(),
+            false => stop::on_signal().context("cannot listen for signals")?,
+        };
         dispatch(cli.command, &Context { data, loaded, stop }, temporary.is_some()).await
     });
     // what still hangs in a thread, for example a download that was broken off, ends with the process
@@ -76,6 +81,10 @@ async fn dispatch(command: Command, context: &Context, is_temporary: bool) -> an
         Command::Ingest(_) => cmd::service::ingest(context).await,
         Command::Process(args) => cmd::service::process(&args, context).await,
         Command::Archive(args) => cmd::service::archive(&args, context).await,
+        Command::Sql(args) => cmd::sql::run(args, context).await,
+        Command::Explain(args) => cmd::explain::run(args, context).await,
+        Command::Replay(args) => cmd::replay::run(args, context).await,
+        Command::Generate(args) => cmd::generate::run(args, context).await,
         Command::Watch(args) => cmd::watch::run(args, context).await,
         Command::Status(args) => cmd::status::run(&args, context).await,
         Command::Topics(command) => cmd::topics::run(&command, context).await,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use query::Archive;
-use session::narrative;
 
-use crate::cmd::up;
+use crate::cmd::sql::{self, Look};
+use crate::cmd::{explain, up};
 use crate::context::Context;
 use crate::data::{Claim, Running};
 use crate::incident::{Audience, BOUND, Doors, EXPECTED, Outcome, Stage, Telling, nights};
@@ -125,14 +125,16 @@ async fn play(
     let quiet = stage.play(&control, false).await?;
     let is_right = report(paint, &found, &quiet)?;
 
-    let archive = Archive::open(context.archive_root(), context.query_config())?;
+    let archive = sql::open(None, context)?;
     heading(paint, "The same in SQL, over Parquet")?;
     let story = await_archived(&archive, &incident, &found).await?;
     for query in queries(&incident.workflow_id) {
-        show(paint, &archive, &query).await?;
+        output::line(paint.text(Style::Dim, format!("{query};")))?;
+        sql::answer(&archive, &query, Look::default(), &context.stop).await?;
+        output::line("")?;
     }
     heading(paint, &format!("The story (throughline explain {})", incident.workflow_id))?;
-    output::line(narrative::tell(&story.session, &story.findings).trim_end())?;
+    output::line(explain::tell(&story))?;
 
     output::line(format!("\n{:.1} s from the first service's start to the story", since.elapsed().as_secs_f64()))?;
     if !args.keep && is_temporary {
@@ -212,13 +214,6 @@ fn queries(workflow_id: &str) -> [String; 3] {
          order by workflow_id"
             .to_owned(),
     ]
-}
-
-async fn show(paint: Paint, archive: &Archive, sql: &str) -> anyhow::Result<()> {
-    output::line(paint.text(Style::Dim, format!("{sql};")))?;
-    let batches = archive.sql_all(sql).await?;
-    output::line(format!("{}\n", arrow::util::pretty::pretty_format_batches(&batches)?))?;
-    Ok(())
 }
 
 /// Leaves everything up until it is to stop.

@@ -3,7 +3,11 @@
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
+pub mod generate;
+pub mod replay;
 pub mod service;
+pub mod sql;
 pub mod status;
 pub mod topics;
 pub mod up;

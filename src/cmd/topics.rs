@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use schemas::topics::{TopicSpec, specs};
+use schemas::topics::{self, TopicSpec, specs};
 
 use crate::context::Context;
 use crate::output::{self, Table};
@@ -49,8 +49,19 @@ pub async fn run(command: &Command, context: &Context) -> anyhow::Result<ExitCod
     }
 }
 
-/// The topics that the configuration wants.
+/// The topics that the configuration wants: those of the contract, under the names that the processor has for them.
 pub fn wanted(context: &Context) -> Vec<TopicSpec> {
     let config = &context.loaded.config;
-    specs(&config.processor.group, config.topics.partitions)
+    let processor = &config.processor;
+    let mut specs = specs(&processor.group, config.topics.partitions);
+    for spec in &mut specs {
+        spec.name = match spec.name.as_str() {
+            topics::EVENTS => processor.topics.events.clone(),
+            topics::SESSIONS => processor.topics.sessions.clone(),
+            topics::ANOMALIES => processor.topics.anomalies.clone(),
+            topics::DEAD_LETTERS => processor.topics.dead_letters.clone(),
+            _ => processor.changelog(),
+        };
+    }
+    specs
 }
