@@ -6,11 +6,12 @@
 //! their defaults. Hostile bytes are an error value in bounded time and memory: text is borrowed from the input,
 //! every element costs at least a byte of it, and [`ITEMS_MAX`] bounds the elements of one array or map.
 
+mod positional;
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::LazyLock;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_avro_fast::Schema;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState, read::SliceRead};
@@ -28,7 +29,8 @@ pub const MEMORY_FACTOR_MAX: usize = 80;
 const DEPTH_MAX: usize = 32;
 /// Bytes before the datum in the single-object framing.
 pub const SINGLE_OBJECT_HEADER_BYTES: usize = 10;
-const CONFLUENT_HEADER_BYTES: usize = 5;
+/// Room that a value is given at first; most events fit.
+const VALUE_BYTES_USUAL: usize = 768;
 
 /// Source text of the schemas, for registries, documentation and outside readers.
 pub mod source {
@@ -246,46 +248,36 @@ impl Decoder {
     }
 
     /// Reads an event in place: its text is borrowed from `bytes`.
+    ///
+    /// The current schema is read by position, which costs a third; older ones with the schema of their writer.
     pub fn event<'a>(&self, bytes: &'a [u8]) -> Result<EventRef<'a>, DecodeError> {
-        self.decode(Record::Event, bytes)
+        let (version, datum) = self.unframe(Record::Event, bytes)?;
+        if version.fingerprint != current(Record::Event).fingerprint {
+            return decode_with(&version.schema, datum);
+        }
+        match positional::read(datum) {
+            Ok((event, 0)) => Ok(event),
+            Ok((_, left_bytes)) => Err(DecodeError::TrailingBytes(left_bytes)),
+            Err(fault) => {
+                let at = bytes.len() - fault.left_bytes;
+                Err(DecodeError::Malformed(format!(
+                    "at byte {at}, {}",
+                    fault.what
+                )))
+            }
+        }
     }
 
     /// Reads a session.
     pub fn session(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
-        self.decode_owned(Record::Session, bytes)
+        let (version, datum) = self.unframe(Record::Session, bytes)?;
+        decode_with(&version.schema, datum)
     }
 
     /// Reads an anomaly.
     pub fn anomaly(&self, bytes: &[u8]) -> Result<Anomaly, DecodeError> {
-        self.decode_owned(Record::Anomaly, bytes)
-    }
-
-    fn decode_owned<T: DeserializeOwned>(
-        &self,
-        record: Record,
-        bytes: &[u8],
-    ) -> Result<T, DecodeError> {
-        self.decode(record, bytes)
-    }
-
-    fn decode<'a, T: Deserialize<'a>>(
-        &self,
-        record: Record,
-        bytes: &'a [u8],
-    ) -> Result<T, DecodeError> {
-        let (version, datum) = self.unframe(record, bytes)?;
-        let mut config = DeserializerConfig::new(&version.schema);
-        config.max_seq_size = ITEMS_MAX;
-        config.allowed_depth = DEPTH_MAX;
-        let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
-        let value = T::deserialize(state.deserializer())
-            .map_err(|error| DecodeError::Malformed(error.to_string()))?;
-        let mut rest = [0_u8; 16];
-        match state.into_reader().read(&mut rest) {
-            Ok(0) => Ok(value),
-            Ok(bytes) => Err(DecodeError::TrailingBytes(bytes)),
-            Err(error) => Err(DecodeError::Malformed(error.to_string())),
-        }
+        let (version, datum) = self.unframe(Record::Anomaly, bytes)?;
+        decode_with(&version.schema, datum)
     }
 
     fn unframe<'a>(
@@ -326,9 +318,24 @@ impl Decoder {
     }
 }
 
+/// Reads the whole of a datum with the schema of its writer.
+fn decode_with<'a, T: Deserialize<'a>>(schema: &Schema, datum: &'a [u8]) -> Result<T, DecodeError> {
+    let mut config = DeserializerConfig::new(schema);
+    config.max_seq_size = ITEMS_MAX;
+    config.allowed_depth = DEPTH_MAX;
+    let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
+    let value = T::deserialize(state.deserializer())
+        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let mut rest = [0_u8; 16];
+    match state.into_reader().read(&mut rest) {
+        Ok(0) => Ok(value),
+        Ok(left_bytes) => Err(DecodeError::TrailingBytes(left_bytes)),
+        Err(error) => Err(DecodeError::Malformed(error.to_string())),
+    }
+}
+
 /// Writes records; keeps the buffers of the encoder from one record to the next.
 pub struct Encoder {
-    event: SerializerConfig<'static>,
     session: SerializerConfig<'static>,
     anomaly: SerializerConfig<'static>,
 }
@@ -344,33 +351,32 @@ impl Encoder {
     pub fn new() -> Self {
         let config = |record| SerializerConfig::new(&current(record).schema);
         Self {
-            event: config(Record::Event),
             session: config(Record::Session),
             anomaly: config(Record::Anomaly),
         }
     }
 
     /// An event in single-object framing; `S` is `String` or `&str`.
-    pub fn event<S: Serialize + Ord>(&mut self, event: &Event<S>) -> Result<Vec<u8>, EncodeError> {
-        encode(
-            Record::Event,
-            event,
-            &mut self.event,
-            single_object_header(Record::Event),
-        )
+    pub fn event<S: positional::Write>(
+        &mut self,
+        event: &Event<S>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let mut value = single_object_header(Record::Event);
+        positional::write(event, &mut value);
+        Ok(value)
     }
 
     /// An event in Confluent framing, for topics whose consumers read through a registry.
-    pub fn event_confluent<S: Serialize + Ord>(
+    pub fn event_confluent<S: positional::Write>(
         &mut self,
         event: &Event<S>,
         id: u32,
     ) -> Result<Vec<u8>, EncodeError> {
-        let mut header = Vec::with_capacity(512);
-        header.push(0x00);
-        header.extend_from_slice(&id.to_be_bytes());
-        debug_assert_eq!(header.len(), CONFLUENT_HEADER_BYTES);
-        encode(Record::Event, event, &mut self.event, header)
+        let mut value = Vec::with_capacity(VALUE_BYTES_USUAL);
+        value.push(0x00);
+        value.extend_from_slice(&id.to_be_bytes());
+        positional::write(event, &mut value);
+        Ok(value)
     }
 
     /// A session in single-object framing.
@@ -395,7 +401,7 @@ impl Encoder {
 }
 
 fn single_object_header(record: Record) -> Vec<u8> {
-    let mut header = Vec::with_capacity(512);
+    let mut header = Vec::with_capacity(VALUE_BYTES_USUAL);
     header.extend_from_slice(&[0xC3, 0x01]);
     header.extend_from_slice(&current(record).fingerprint);
     header

@@ -126,8 +126,24 @@ fn today_the_same_bytes_are_written() {
         let words = text(&format!("{version}/{name}.json"));
         let written = match record(&name) {
             "event" => encoder.event(&json::event_from_slice(&words, &Defaults::at(0)).unwrap()),
-            "session" => encoder.session(&serde_json::from_slice(&words).unwrap()),
-            _ => encoder.anomaly(&serde_json::from_slice(&words).unwrap()),
+            "session" => {
+                let session: Session = serde_json::from_slice(&words).unwrap();
+                assert_eq!(
+                    serde_json::to_value(&session).unwrap(),
+                    every_word(&words),
+                    "{name}"
+                );
+                encoder.session(&session)
+            }
+            _ => {
+                let anomaly: Anomaly = serde_json::from_slice(&words).unwrap();
+                assert_eq!(
+                    serde_json::to_value(&anomaly).unwrap(),
+                    every_word(&words),
+                    "{name}"
+                );
+                encoder.anomaly(&anomaly)
+            }
         };
         assert_eq!(
             written.unwrap(),
@@ -137,4 +153,8 @@ fn today_the_same_bytes_are_written() {
         checked += 1;
     }
     assert!(checked >= 9, "{checked}");
+}
+
+fn every_word(words: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(words).unwrap()
 }

@@ -9,4 +9,5 @@ mod fixtures;
 mod hostile;
 mod json_form;
 mod peer;
+mod positional;
 mod round_trip;
