@@ -43,9 +43,7 @@ impl End {
             }
             for partition in partitions {
                 let (low, end) = source.watermarks((table, partition))?;
-                if low < end {
-                    open.insert((table, partition), Span { low, end });
-                }
+                open.insert((table, partition), Span { low, end });
             }
         }
         let now = Instant::now();
@@ -54,6 +52,15 @@ impl End {
             quiet_since: now,
             look_at: now,
         })
+    }
+
+    /// A partition that ends before its archive did, where the archive ended, and where the topic does.
+    pub(crate) fn behind(&self, archived: &BTreeMap<Key, i64>) -> Option<(Key, i64, i64)> {
+        let ends = archived
+            .iter()
+            .map(|(key, archived_to)| (*key, *archived_to, self.open.get(key)));
+        ends.map(|(key, archived_to, span)| (key, archived_to, span.map_or(0, |span| span.end)))
+            .find(|(_, archived_to, end)| archived_to > end)
     }
 
     /// Whether everything before it is archived.

@@ -28,9 +28,17 @@ pub(crate) fn partition_assigned(table: Table, partition: i32, next_offset: i64)
     );
 }
 
-/// A partition went to another archiver.
-pub(crate) fn partition_revoked(table: Table, partition: i32) {
-    info!(table = table.name(), partition, "partition revoked");
+/// The group shares its partitions out anew. If they are lost, this archiver was taken for dead.
+pub(crate) fn partitions_revoked(partitions: usize, lost: bool) {
+    if lost {
+        counter!("throughline_archiver_assignments_lost_total").increment(1);
+        warn!(
+            partitions,
+            "partitions lost to the group, which got no sign of life in time"
+        );
+    } else {
+        info!(partitions, "partitions given back to the group");
+    }
 }
 
 /// A file is visible and durable.

@@ -195,6 +195,11 @@ impl Partition {
         dropped
     }
 
+    /// Kafka has nothing before this offset any more, so nothing there can be looked at.
+    pub(crate) fn forget_witness_before(&mut self, low: i64) {
+        self.witness = self.witness.filter(|witness| witness.offset >= low);
+    }
+
     /// Where to read from: one record early after a start, to see that it is still the same topic.
     pub(crate) fn read_from(&self) -> i64 {
         self.witness

@@ -29,12 +29,16 @@ use crate::{Config, Error, Table, happenings, listing};
 
 /// Records between two looks at everything else.
 const BATCH: usize = 2000;
+/// Bytes of values between two looks at everything else.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// Longest wait for a record before a look at everything else.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How often trouble of the same kind is logged at most.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 /// Pause before Kafka is asked again what it did not answer.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before Kafka is asked again where the topics end.
+const END_PAUSE: Duration = Duration::from_millis(200);
 /// How long a topic may end before its archive does: a new leader may need a moment to know its end.
 const AHEAD_LIMIT: Duration = Duration::from_secs(10);
 
@@ -157,7 +161,8 @@ impl Archiver<'_> {
     fn collect(&mut self) -> Result<usize, Error> {
         let now = Instant::now();
         let mut taken = 0;
-        while taken < BATCH {
+        let mut bytes = 0;
+        while taken < BATCH && bytes < BATCH_BYTES {
             let polled = match self.source.poll(Duration::ZERO) {
                 None if taken > 0 => break,
                 None => {
@@ -180,6 +185,7 @@ impl Archiver<'_> {
                         continue;
                     };
                     taken += 1;
+                    bytes += message.payload_len();
                     let admitted = admit(&message, partition, self.decoder, now);
                     self.summary.undecodable += u64::from(matches!(admitted, Admitted::Bytes(_)));
                     tell(admitted, &message, partition, &self.root, &self.source)?;
@@ -218,8 +224,7 @@ impl Archiver<'_> {
     }
 
     fn close_due(&mut self) -> Result<(), Error> {
-        let keys: Vec<Key> = self.partitions.keys().copied().collect();
-        for key in keys {
+        for key in self.keys() {
             if let Some(reason) = self.due(key) {
                 self.close(key, reason)?;
             }
@@ -320,9 +325,8 @@ impl Archiver<'_> {
                 if let Some(partition) = partition {
                     let dropped = dropped + partition.lost(&winner);
                     happenings::race_lost(&winner, dropped, &path);
-                    let place = (key, partition.read_from());
-                    if let Err(error) = self.source.move_to(&[place]) {
-                        self.replace_client(&error)?;
+                    if self.source.seek((key, partition.read_from())).is_err() {
+                        self.begin_again()?;
                     }
                 } else {
                     happenings::race_lost(&winner, dropped, &path);
@@ -336,20 +340,18 @@ impl Archiver<'_> {
         while let Some(change) = self.source.change() {
             let answered = match change {
                 Change::Assigned(keys) => {
+                    self.forget();
                     let places = self.open(&keys)?;
                     self.source.begin(&places)
                 }
-                Change::Revoked { keys, lost } => {
+                Change::Revoked { lost } => {
                     if !lost {
-                        self.write_out(&keys, Reason::Revoked)?;
+                        self.write_out(&self.keys(), Reason::Revoked)?;
                         self.report_now();
                     }
-                    for key in &keys {
-                        self.partitions.remove(key);
-                        self.unreported.remove(key);
-                        happenings::partition_revoked(key.0, key.1);
-                    }
-                    self.source.give_up(&keys)
+                    happenings::partitions_revoked(self.partitions.len(), lost);
+                    self.forget();
+                    self.source.give_up()
                 }
             };
             if let Err(error) = answered {
@@ -417,8 +419,7 @@ impl Archiver<'_> {
     }
 
     fn finish(&mut self) -> Result<(), Error> {
-        let keys: Vec<Key> = self.partitions.keys().copied().collect();
-        self.write_out(&keys, Reason::End)?;
+        self.write_out(&self.keys(), Reason::End)?;
         self.report_now();
         Ok(())
     }
@@ -464,9 +465,7 @@ impl Archiver<'_> {
     /// Begins anew with Kafka. What is collected is dropped and read again; what is on its way becomes files.
     fn replace_client(&mut self, error: &KafkaError) -> Result<(), Error> {
         happenings::client_replaced(error);
-        self.partitions.clear();
-        self.unreported.clear();
-        self.relocate_at = None;
+        self.forget();
         self.source = Source::connect(self.config, self.kafka)?;
         Ok(())
     }
@@ -477,10 +476,9 @@ impl Archiver<'_> {
             return Ok(());
         }
         self.relocate_at = None;
-        let keys: Vec<Key> = self.partitions.keys().copied().collect();
-        let mut places = Vec::new();
+        let mut lows = BTreeMap::new();
         let mut ahead = false;
-        for key in keys {
+        for key in self.keys() {
             let (low, high) = match self.source.watermarks(key) {
                 Ok(watermarks) => watermarks,
                 Err(error) => {
@@ -496,33 +494,63 @@ impl Archiver<'_> {
                 Position::Here => {}
                 Position::Deleted { first } => self.skip(key, first)?,
                 Position::Ahead { end } => {
-                    happenings::ahead_of_topic(key.0, key.1, next_offset, end);
-                    let since = *self.ahead_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= AHEAD_LIMIT {
-                        return Err(Error::AheadOfTopic {
-                            topic: self.source.topic(key.0).to_owned(),
-                            partition: key.1,
-                            archived_to: next_offset,
-                            topic_end: end,
-                            table_dir: crate::path::table_dir(&self.root, key.0),
-                        });
-                    }
+                    self.tell_ahead(key, next_offset, end)?;
                     ahead = true;
                 }
             }
-            if let Some(partition) = self.partitions.get(&key) {
-                places.push((key, partition.read_from().max(low)));
-            }
+            lows.insert(key, low);
         }
         if ahead {
             self.relocate_at = Some(Instant::now() + ASK_PAUSE);
         } else {
             self.ahead_since = None;
         }
-        match self.source.move_to(&places) {
+        for (key, low) in lows {
+            if let Some(partition) = self.partitions.get_mut(&key) {
+                partition.forget_witness_before(low);
+            }
+        }
+        self.begin_again()
+    }
+
+    /// Tells Kafka anew where each partition is to be read from.
+    fn begin_again(&mut self) -> Result<(), Error> {
+        let places: Vec<Place> = self
+            .partitions
+            .iter()
+            .map(|(key, partition)| (*key, partition.read_from()))
+            .collect();
+        match self.source.begin(&places) {
             Ok(()) => Ok(()),
             Err(error) => self.replace_client(&error),
         }
+    }
+
+    /// Has no partitions any more. What is collected of them is dropped; what is on its way becomes files.
+    fn forget(&mut self) {
+        self.partitions.clear();
+        self.unreported.clear();
+        self.relocate_at = None;
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// A topic ends before its archive does. That may pass; when it does not, somebody must look.
+    fn tell_ahead(&mut self, key: Key, archived_to: i64, end: i64) -> Result<(), Error> {
+        happenings::ahead_of_topic(key.0, key.1, archived_to, end);
+        let since = *self.ahead_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < AHEAD_LIMIT {
+            return Ok(());
+        }
+        Err(Error::AheadOfTopic {
+            topic: self.source.topic(key.0).to_owned(),
+            partition: key.1,
+            archived_to,
+            topic_end: end,
+            table_dir: crate::path::table_dir(&self.root, key.0),
+        })
     }
 
     /// Records are gone: closes what came before them, and notes the gap for the next file.
@@ -565,14 +593,24 @@ impl Archiver<'_> {
 
     /// The end that `exit_at_end` means; none if it is time to stop before Kafka has told.
     fn find_end(&mut self) -> Result<Option<End>, Error> {
+        let mut archived = BTreeMap::new();
+        for table in Table::ALL {
+            for (partition, next_offset) in listing::next_offsets(&self.root, table)? {
+                archived.insert((table, partition), next_offset);
+            }
+        }
         while !self.shutdown.is_cancelled() {
             match End::find(&self.source) {
-                Ok(end) => return Ok(Some(end)),
-                Err(error) => {
-                    self.tell_trouble(&error);
-                    std::thread::sleep(ASK_PAUSE.min(Duration::from_millis(200)));
-                }
+                Ok(end) => match end.behind(&archived) {
+                    None => {
+                        self.ahead_since = None;
+                        return Ok(Some(end));
+                    }
+                    Some((key, archived_to, end)) => self.tell_ahead(key, archived_to, end)?,
+                },
+                Err(error) => self.tell_trouble(&error),
             }
+            std::thread::sleep(END_PAUSE);
         }
         Ok(None)
     }

@@ -41,8 +41,8 @@ pub(crate) struct Source {
 pub(crate) enum Change {
     /// These partitions are ours from now on.
     Assigned(Vec<Key>),
-    /// These are not any more. If `lost`, somebody else may have them already.
-    Revoked { keys: Vec<Key>, lost: bool },
+    /// None is ours any more. If `lost`, somebody else may have them already.
+    Revoked { lost: bool },
 }
 
 impl Source {
@@ -88,24 +88,26 @@ impl Source {
             .pop_front()
     }
 
-    /// Answers an assignment: each partition is read from its offset on.
+    /// Answers an assignment, or puts partitions elsewhere: these are ours, and each is read from its offset on. What
+    /// was fetched ahead is dropped.
     pub(crate) fn begin(&self, places: &[Place]) -> KafkaResult<()> {
         self.consumer()
-            .incremental_assign(&self.places(places.iter().copied())?)
+            .assign(&self.places(places.iter().copied())?)
     }
 
-    /// Answers a revocation.
-    pub(crate) fn give_up(&self, keys: &[Key]) -> KafkaResult<()> {
-        self.consumer()
-            .incremental_unassign(&self.places(keys.iter().map(|key| (*key, 0)))?)
+    /// Answers a revocation: nothing is ours.
+    pub(crate) fn give_up(&self) -> KafkaResult<()> {
+        self.consumer().unassign()
     }
 
-    /// Reads partitions that are assigned already from other offsets on; what was fetched ahead is dropped.
-    pub(crate) fn move_to(&self, places: &[Place]) -> KafkaResult<()> {
-        let keys: Vec<_> = places.iter().map(|(key, _)| *key).collect();
-        // Not a seek: that does not wake a partition whose position was lost.
-        self.give_up(&keys)?;
-        self.begin(places)
+    /// Reads one partition from another offset on. Refused for a partition whose position was lost.
+    pub(crate) fn seek(&self, ((table, partition), offset): Place) -> KafkaResult<()> {
+        self.consumer().seek(
+            self.topic(table),
+            partition,
+            Offset::Offset(offset),
+            ANSWER_LIMIT,
+        )
     }
 
     /// Tells the group how far the files go, so that lag is seen. Nothing waits for it.
@@ -249,6 +251,11 @@ fn client_config(config: &Config, kafka: &KafkaClient) -> ClientConfig {
     client
         .set("client.id", "throughline-archiver")
         .set("session.timeout.ms", config.session_timeout_ms.to_string())
+        // A rebalance is noticed with a heartbeat.
+        .set(
+            "heartbeat.interval.ms",
+            (config.session_timeout_ms / 6).max(1).to_string(),
+        )
         // The defaults would fetch 100,000 records ahead for each partition, and pause a second when that is reached.
         .set(
             "queued.max.messages.kbytes",
@@ -265,7 +272,9 @@ fn client_config(config: &Config, kafka: &KafkaClient) -> ClientConfig {
     client
         .set("bootstrap.servers", &kafka.brokers)
         .set("group.id", &config.group)
-        .set("partition.assignment.strategy", "cooperative-sticky")
+        // Sticky strategies give a newcomer whole topics, and the events stay where they are
+        // (docs/decisions/0011-archivers-share-round-robin.md).
+        .set("partition.assignment.strategy", "roundrobin")
         // What the promise rests on: only what is committed, only from where the files end.
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
@@ -322,25 +331,23 @@ impl ConsumerContext for Context {
         list: &mut TopicPartitionList,
     ) {
         if self.closing.load(Ordering::Relaxed) {
-            if let Err(error) = consumer.incremental_unassign(list) {
+            if let Err(error) = consumer.unassign() {
                 tracing::debug!(%error, "partitions not released");
             }
             return;
         }
-        let keys = list
-            .elements()
-            .iter()
-            .filter_map(|element| {
-                Some((
-                    table_of(&self.topics, element.topic())?,
-                    element.partition(),
-                ))
-            })
-            .collect();
         let change = match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(keys),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                let elements = list.elements();
+                let keys = elements.iter().filter_map(|element| {
+                    Some((
+                        table_of(&self.topics, element.topic())?,
+                        element.partition(),
+                    ))
+                });
+                Change::Assigned(keys.collect())
+            }
             _ => Change::Revoked {
-                keys,
                 lost: consumer.assignment_lost(),
             },
         };
