@@ -1,0 +1,434 @@
+//! The archive as a database: tables and views by name, one query at a time, an answer in batches.
+//!
+//! Owns the engine's session: its limits, its catalogue, its one place to read from. Deliberately knows nothing of how an
+//! answer is shown, and keeps nothing between queries but footers and statistics of files, which never change.
+//! Promises kept: Q-1 with `read_only` and `store`, A-3 with `snapshot` and `archive_table`.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use archiver::Table;
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::{Column, DataFusionError, Result as EngineResult, TableReference};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion_functions_json::udfs::json_union_to_text_udf;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::archive_table::{ArchiveTable, FOLDER_COLUMNS};
+use crate::reader::find_damaged;
+use crate::snapshot::Snapshot;
+use crate::store::ArchiveStore;
+use crate::suggest::nearest;
+use crate::types::type_name;
+use crate::views::{VIEWS, View};
+use crate::{Config, Error, read_only};
+
+const CATALOG: &str = "throughline";
+const SCHEMA: &str = "public";
+/// Rows of a batch. Half of the engine's default: ours are wide, and a batch is the least that a sort or join holds.
+const ROWS_OF_A_BATCH: usize = 4_096;
+/// Most passes of the optimizer over one query.
+const OPTIMIZER_PASSES_MAX: usize = 8;
+/// Of the memory for queries, the sorts of one query keep at most one part in this many back.
+const SORT_SHARE: usize = 8;
+/// Room for planning a query of `query_operators_max` operators, four times over. Only what is used becomes memory.
+const PLANNER_STACK_BYTES: usize = 128 * 1024 * 1024;
+/// A spill folder that no running query can still be using: a killed process left it.
+const SPILL_LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// SQL over one archive. Cheap to clone; clones share limits and caches.
+#[derive(Clone)]
+pub struct Archive {
+    context: SessionContext,
+    store: Arc<ArchiveStore>,
+    config: Arc<Config>,
+}
+
+/// The answer to a query: batches as they are computed, never all of them in memory.
+pub struct Rows {
+    schema: SchemaRef,
+    batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + Send>>,
+}
+
+/// A table or view that queries can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is computed.
+    pub is_view: bool,
+    /// What a row of it is, in one sentence.
+    pub about: &'static str,
+}
+
+/// A column of a table or view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// Its name.
+    pub name: String,
+    /// The type of its values, in words.
+    pub kind: String,
+    /// What it means.
+    pub about: String,
+}
+
+impl Archive {
+    /// The archive below `root`, which need not exist yet: then all tables are empty.
+    pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
+        let store = Arc::new(ArchiveStore::new(root.into()));
+        let context = session(&store, &config)?;
+        let archive = Self { context, store, config: Arc::new(config) };
+        for table in Table::ALL {
+            let provider = ArchiveTable::new(table, Arc::clone(&archive.store));
+            archive.context.register_table(table.name(), Arc::new(provider)).map_err(Error::from_engine)?;
+        }
+        for view in VIEWS {
+            archive.define(view)?;
+        }
+        Ok(archive)
+    }
+
+    /// The root that it was opened with.
+    pub fn root(&self) -> &Path {
+        self.store.root()
+    }
+
+    /// Runs one query. What it reads is fixed here: files that arrive later are seen by the next query.
+    ///
+    /// Dropping the rows, or the future, cancels the query.
+    pub async fn sql(&self, sql: &str) -> Result<Rows, Error> {
+        let snapshot = Arc::new(Snapshot::new(self.store.root()));
+        let (archive, planned, text) = (self.clone(), Arc::clone(&snapshot), sql.to_owned());
+        let plan = on_deep_stack(async move { archive.plan(&text, planned).await }).await?;
+        match plan {
+            Ok((plan, task)) => match execute_stream(plan, task) {
+                Ok(batches) => Ok(Rows::new(batches, snapshot, self.store.root())),
+                Err(error) => Err(tell(error, &snapshot, self.store.root()).await),
+            },
+            Err(Unplanned::Refused(error)) => Err(error),
+            Err(Unplanned::Failed(error)) => Err(tell(error, &snapshot, self.store.root()).await),
+        }
+    }
+
+    /// How the query will be run. Lists files and reads footers, but no rows.
+    async fn plan(&self, sql: &str, snapshot: Arc<Snapshot>) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), Unplanned> {
+        let statement = read_only::admit(sql, &self.config)?;
+        let mut state = self.context.state();
+        state.config_mut().set_extension(snapshot);
+        self.check_names(&state.resolve_table_references(&statement)?)?;
+        let plan = match state.statement_to_plan(statement).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.check_function(&error).map_or(Unplanned::Failed(error), Unplanned::Refused)),
+        };
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+        let plan = state.create_physical_plan(&text_for_unions(plan)?).await?;
+        Ok((plan, state.task_ctx()))
+    }
+
+    /// Runs one query and waits for all of its rows. For answers that are known to be short.
+    pub async fn sql_all(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        let mut rows = self.sql(sql).await?;
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+
+    /// Every table, then every view, in the order in which the documentation tells them.
+    pub fn relations(&self) -> Vec<Relation> {
+        let tables = Table::ALL.map(|table| Relation { name: table.name(), is_view: false, about: about(table) });
+        let views = VIEWS.iter().map(|view| Relation { name: view.name, is_view: true, about: view.about() });
+        tables.into_iter().chain(views).collect()
+    }
+
+    /// The columns of a table or view; none when there is no such thing.
+    pub fn columns(&self, relation: &str) -> Vec<ColumnInfo> {
+        let Some(Ok(provider)) = self.context.table_provider(relation).now_or_never() else { return Vec::new() };
+        let table = Table::from_name(relation);
+        let view = VIEWS.iter().find(|view| view.name == relation);
+        let schema = provider.schema();
+        let fields = schema.fields().iter();
+        fields
+            .map(|field| {
+                let name = field.name().as_str();
+                let declared = table.and_then(|table| table.columns().iter().find(|column| column.name == name));
+                let about = match (declared, view) {
+                    (Some(column), _) => column.doc.to_owned(),
+                    (None, Some(view)) => view.about_column(name).unwrap_or_default().to_owned(),
+                    (None, None) => about_folder_column(name).to_owned(),
+                };
+                let kind = declared.map_or_else(|| type_name(field.data_type()), |column| column.kind.name().to_owned());
+                ColumnInfo { name: name.to_owned(), kind, about }
+            })
+            .collect()
+    }
+
+    /// The function names that queries can use, for completion.
+    pub fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let mut names: Vec<String> = (state.scalar_functions().keys())
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.table_functions().keys())
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Registers a view. Planning it touches nothing but names, so it is ready at once.
+    fn define(&self, view: &View) -> Result<(), Error> {
+        let plan = self.context.state().create_logical_plan(view.sql).now_or_never().unwrap_or_else(|| {
+            Err(DataFusionError::Internal(format!("view {} waits for something while it is planned", view.name)))
+        });
+        let plan = plan.map_err(|error| Error::Engine(format!("view {}: {}", view.name, Error::from_engine(error))))?;
+        let table = ViewTable::new(plan, Some(view.sql.to_owned()));
+        self.context.register_table(view.name, Arc::new(table)).map_err(Error::from_engine)?;
+        Ok(())
+    }
+
+    /// The engine suggests functions by another measure; ours, where it speaks of one.
+    fn check_function(&self, error: &DataFusionError) -> Option<Error> {
+        let DataFusionError::Plan(message) = error.find_root() else { return None };
+        let name = message.strip_prefix("Invalid function '")?.split('\'').next()?;
+        let functions = self.functions();
+        let hint = match nearest(name, functions.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "`show functions` lists them".to_owned(),
+        };
+        Some(Error::Query(format!("no function {name}; {hint}")))
+    }
+
+    /// Says no to names that are not there, with the ones that are.
+    fn check_names(&self, names: &[TableReference]) -> Result<(), Error> {
+        for name in names {
+            let known = match name.schema() {
+                None if self.context.table_function(name.table()).is_ok() => true,
+                None | Some(SCHEMA) => self.context.table_exist(name.clone()).map_err(Error::from_engine)?,
+                // The engine answers for its own schema, and says no to others.
+                Some(_) => true,
+            };
+            if !known {
+                let relations = self.relations();
+                let names = relations.iter().map(|relation| relation.name);
+                let hint = match nearest(name.table(), names.clone()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+                };
+                return Err(Error::Query(format!("no table or view {}; {hint}", name.table())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no plan.
+enum Unplanned {
+    /// We said no.
+    Refused(Error),
+    /// The engine could not.
+    Failed(DataFusionError),
+}
+
+impl From<Error> for Unplanned {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<DataFusionError> for Unplanned {
+    fn from(error: DataFusionError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Rows {
+    fn new(batches: SendableRecordBatchStream, snapshot: Arc<Snapshot>, root: &Path) -> Self {
+        let schema = batches.schema();
+        let root = root.to_owned();
+        let batches = batches.then(move |batch| {
+            let (snapshot, root) = (Arc::clone(&snapshot), root.clone());
+            async move {
+                match batch {
+                    Ok(batch) => Ok(batch),
+                    Err(error) => Err(tell(error, &snapshot, &root).await),
+                }
+            }
+        });
+        Self { schema, batches: batches.boxed() }
+    }
+
+    /// Names and types of the columns of the answer.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.as_mut().poll_next(context)
+    }
+}
+
+/// Waits for work that recurses as deep as a query is nested: it has a thread of its own with room for that.
+///
+/// Dropping the future leaves the work to end by itself, which is soon: planning runs no query.
+async fn on_deep_stack<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+    let (send, receive) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::Builder::new()
+        .name("sql-planner".to_owned())
+        .stack_size(PLANNER_STACK_BYTES)
+        .spawn(move || {
+            // Nobody waits any more when the query was cancelled.
+            let _ = send.send(runtime.block_on(work));
+        })
+        .map_err(|error| Error::Engine(format!("no thread to plan the query on: {error}")))?;
+    receive.await.map_err(|_| Error::Engine("planning the query came to no end".to_owned()))
+}
+
+/// `json_get` and `->` give a union of types, which no format can write: as text at the end of a query.
+fn text_for_unions(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    let is_union = |field: &Field| matches!(field.data_type(), DataType::Union(..));
+    if !plan.schema().fields().iter().any(|field| is_union(field)) {
+        return Ok(plan);
+    }
+    let columns: Vec<Expr> = (plan.schema().iter())
+        .map(|(qualifier, field)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match is_union(field) {
+                true => json_union_to_text_udf().call(vec![column]).alias_qualified(qualifier.cloned(), field.name()),
+                false => column,
+            }
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+/// The engine's error in our words. One about bytes comes without the name of its file; the files that the query had
+/// opened are read once more to find it.
+async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error {
+    if Error::is_about_bytes(&error) {
+        let (opened, root) = (snapshot.opened(), root.to_owned());
+        if let Ok(Some(found)) = tokio::task::spawn_blocking(move || find_damaged(&root, &opened)).await {
+            return found;
+        }
+    }
+    Error::from_engine(error)
+}
+
+/// A session that has our limits, our functions, and nothing that could write or read elsewhere.
+fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext, Error> {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let caches = CacheManagerConfig::default()
+        .with_list_files_cache(None)
+        .with_list_files_cache_limit(0)
+        .with_metadata_cache_limit(bytes(config.footer_cache_bytes_max))
+        .with_file_statistics_cache_limit(bytes(config.statistics_cache_bytes_max));
+    const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("3 is not 0");
+    let memory = TrackConsumersPool::new(FairSpillPool::new(bytes(config.memory_bytes_max)), CONSUMERS_NAMED);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(memory))
+        .with_disk_manager_builder(spill(config))
+        .with_cache_manager(caches)
+        .with_object_store_registry(Arc::clone(store) as _)
+        .build_arc()
+        .map_err(Error::from_engine)?;
+
+    let mut session = SessionConfig::new()
+        .with_target_partitions(config.threads_effective())
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_information_schema(true)
+        .with_batch_size(ROWS_OF_A_BATCH)
+        .with_collect_statistics(true);
+    let options = session.options_mut();
+    // Each parallel part of a sort keeps this much back for merging what it spilled; the default, 10 MB, is for a
+    // machine that has nothing else to do.
+    let parts = config.threads_effective().max(1);
+    options.execution.sort_spill_reservation_bytes =
+        options.execution.sort_spill_reservation_bytes.min(bytes(config.memory_bytes_max) / (SORT_SHARE * parts));
+    // Views stand on views; a condition needs a pass for some of the steps down to the files. It ends when nothing changes.
+    options.optimizer.max_passes = OPTIMIZER_PASSES_MAX;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.bloom_filter_on_read = true;
+    options.execution.parquet.enable_page_index = true;
+
+    let state = SessionStateBuilder::new()
+        .with_config(session)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_table_factories(Default::default())
+        .with_file_formats(Vec::new())
+        .build();
+    let mut context = SessionContext::new_with_state(state);
+    datafusion_functions_json::register_all(&mut context).map_err(Error::from_engine)?;
+    Ok(context)
+}
+
+/// Where queries spill. A folder that cannot be made means that nothing spills: queries that would, end at the limit of
+/// memory and say so.
+fn spill(config: &Config) -> DiskManagerBuilder {
+    let builder = DiskManagerBuilder::default().with_max_temp_directory_size(config.spill_bytes_max);
+    let Some(folder) = &config.spill_dir else { return builder.with_mode(DiskManagerMode::OsTmpDirectory) };
+    match std::fs::create_dir_all(folder) {
+        Ok(()) => {
+            remove_left_behind(folder);
+            builder.with_mode(DiskManagerMode::Directories(vec![folder.clone()]))
+        }
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "no folder to spill to; large queries will end at the memory limit");
+            builder.with_mode(DiskManagerMode::Disabled)
+        }
+    }
+}
+
+/// Removes spill folders that a killed process left. Best effort: another process may be doing the same.
+fn remove_left_behind(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let old = entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| {
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age > SPILL_LEFT_BEHIND)
+        });
+        if old && entry.file_name().to_string_lossy().starts_with("datafusion-") {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// What a row of a table is.
+fn about(table: Table) -> &'static str {
+    match table {
+        Table::Events => "One row for each event as it was archived; an event that was sent twice is two rows.",
+        Table::Sessions => "One row for each published revision of a workflow's session.",
+        Table::Anomalies => "One row for each published revision of a finding.",
+        Table::DeadLetters => "One row for each record that could not be taken, with its bytes and the reason.",
+    }
+}
+
+fn about_folder_column(name: &str) -> &'static str {
+    match name {
+        _ if name == FOLDER_COLUMNS[0] => "Day of the folder: of Kafka's timestamp of the file's first row, UTC. Filters on it skip files unread.",
+        _ if name == FOLDER_COLUMNS[1] => "Hour of the folder, 0 to 23.",
+        _ => "",
+    }
+}
