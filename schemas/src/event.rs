@@ -1,7 +1,7 @@
 //! The event: one thing that an agent, a person or a system did in a workflow, as `avro/event.avsc` has it.
 //!
 //! Every type is generic in its text `S`: `Event<String>` (the default) owns its text, [`EventRef`] reads it in
-//! place from the bytes of a Kafka record, at less than half of the cost (`docs/benchmarks.md`).
+//! place from the bytes of a Kafka record, at half of the cost (`docs/decisions/0001-borrowed-decoding.md`).
 //! Knows nothing of framing (`codec`) and nothing of what people type (`json`).
 
 use std::collections::BTreeMap;

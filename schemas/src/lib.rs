@@ -20,3 +20,8 @@ pub use codec::{DecodeError, Decoder, EncodeError, Encoder};
 pub use event::{Event, EventRef, Payload};
 pub use session::Session;
 pub use validate::{Violation, validate};
+
+/// The Rust on the page compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/event.md")]
+struct EventPage;

@@ -256,7 +256,7 @@ fn everything_in_the_schemas_is_documented() {
 
 #[test]
 fn fingerprints_are_those_of_java_and_python() {
-    // As org.apache.avro.SchemaNormalization 1.12.0 and fastavro 1.12 give them for the released texts.
+    // As org.apache.avro.SchemaNormalization 1.12.0 and fastavro 1.13 give them for the released texts.
     for (record, fingerprint) in [
         (Record::Event, "0669de325ef173cd"),
         (Record::Session, "66e0390c447be93d"),

@@ -8,6 +8,7 @@ mod compatibility;
 mod fixtures;
 mod hostile;
 mod json_form;
+mod page;
 mod peer;
 mod positional;
 mod round_trip;
