@@ -34,7 +34,10 @@ fn main() {
     in_memory();
 
     let broker = local_kafka::testing::start_test_broker().unwrap();
-    let kafka = KafkaClient { brokers: broker.address().to_owned(), ..KafkaClient::default() };
+    let kafka = KafkaClient {
+        brokers: broker.address().to_owned(),
+        ..KafkaClient::default()
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(create_topics(&kafka));
 
@@ -50,13 +53,25 @@ fn main() {
 
 fn machine() {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or("model name: unknown");
+    let model = cpu
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .unwrap_or("model name: unknown");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("machine: {cores} cores,{}", model.split(':').nth(1).unwrap_or_default());
+    println!(
+        "machine: {cores} cores,{}",
+        model.split(':').nth(1).unwrap_or_default()
+    );
 }
 
 fn generator(workflows: u64, seed: u64) -> Generator {
-    Generator::new(Options { workflows, faults: 0.1, seed, ..Options::default() }).unwrap()
+    Generator::new(Options {
+        workflows,
+        faults: 0.1,
+        seed,
+        ..Options::default()
+    })
+    .unwrap()
 }
 
 /// The benchmark's producer: every event must be acknowledged.
@@ -69,29 +84,49 @@ struct MustSucceed;
 
 impl Receipts for MustSucceed {
     fn settle(&self, index: u64, outcome: Outcome) {
-        assert!(matches!(outcome, Outcome::Stored(_)), "event {index}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Stored(_)),
+            "event {index}: {outcome:?}"
+        );
     }
 }
 
 impl Sender {
     fn new(kafka: &KafkaClient) -> Self {
-        let publisher = Publisher::new(&ingest::ProducerConfig::default(), kafka, topics::EVENTS).unwrap();
-        Self { publisher, receipts: Arc::new(MustSucceed) }
+        let publisher =
+            Publisher::new(&ingest::ProducerConfig::default(), kafka, topics::EVENTS).unwrap();
+        Self {
+            publisher,
+            receipts: Arc::new(MustSucceed),
+        }
     }
 
     fn send(&self, event: &Event, number: usize) {
         let record = self.publisher.record(event, &[]).unwrap();
-        self.publisher.enqueue_blocking(record, &self.receipts, number as u64, &CancellationToken::new()).unwrap();
+        self.publisher
+            .enqueue_blocking(
+                record,
+                &self.receipts,
+                number as u64,
+                &CancellationToken::new(),
+            )
+            .unwrap();
     }
 }
 
 /// Decode, step, commit and encode without Kafka, and memory per open workflow.
 fn in_memory() {
     let mut encoder = Encoder::new();
-    let values: Vec<Vec<u8>> =
-        generator(20_000, 1).take(400_000).map(|event| encoder.event(&event).unwrap()).collect();
+    let values: Vec<Vec<u8>> = generator(20_000, 1)
+        .take(400_000)
+        .map(|event| encoder.event(&event).unwrap())
+        .collect();
     let bytes: usize = values.iter().map(Vec::len).sum();
-    println!("events: {} of {} bytes on average, one partition", values.len(), bytes / values.len());
+    println!(
+        "events: {} of {} bytes on average, one partition",
+        values.len(),
+        bytes / values.len()
+    );
     let decoder = Decoder::default();
     let before = resident_bytes();
     let mut shard = Shard::new(Arc::default());
@@ -100,11 +135,20 @@ fn in_memory() {
     let (mut rows, mut row_bytes, mut sessions) = (0, 0, 0);
     for batch in values.chunks(10_000) {
         let started = Instant::now();
-        let events: Vec<_> = batch.iter().map(|value| decoder.event(value).unwrap()).collect();
+        let events: Vec<_> = batch
+            .iter()
+            .map(|value| decoder.event(value).unwrap())
+            .collect();
         decode += started.elapsed().as_secs_f64();
         let started = Instant::now();
         for event in &events {
-            shard.step(Input::Event { event, received_at: event.occurred_at }, &mut effects);
+            shard.step(
+                Input::Event {
+                    event,
+                    received_at: event.occurred_at,
+                },
+                &mut effects,
+            );
         }
         step += started.elapsed().as_secs_f64();
         let started = Instant::now();
@@ -112,7 +156,11 @@ fn in_memory() {
         shard.commit(false, &mut commit);
         commit_time += started.elapsed().as_secs_f64();
         rows += commit.rows.len();
-        row_bytes += commit.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        row_bytes += commit
+            .rows
+            .iter()
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
+            .sum::<usize>();
         let started = Instant::now();
         for session in &commit.sessions {
             std::hint::black_box(encoder.session(session).unwrap());
@@ -142,10 +190,17 @@ fn in_memory() {
 }
 
 async fn create_topics(kafka: &KafkaClient) {
-    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().unwrap();
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.brokers)
+        .create()
+        .unwrap();
     let mut specs = topics::specs("main", topics::EVENT_PARTITIONS);
     for round in 1..=3 {
-        let mut changelog = specs.iter().find(|spec| spec.name.ends_with("changelog")).unwrap().clone();
+        let mut changelog = specs
+            .iter()
+            .find(|spec| spec.name.ends_with("changelog"))
+            .unwrap()
+            .clone();
         changelog.name = topics::changelog(&format!("bench-{round}"));
         specs.push(changelog);
     }
@@ -153,10 +208,16 @@ async fn create_topics(kafka: &KafkaClient) {
         .iter()
         .map(|spec| {
             let topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(1));
-            spec.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+            spec.config
+                .iter()
+                .fold(topic, |topic, (name, value)| topic.set(name, value))
         })
         .collect();
-    for result in admin.create_topics(&new, &AdminOptions::new()).await.unwrap() {
+    for result in admin
+        .create_topics(&new, &AdminOptions::new())
+        .await
+        .unwrap()
+    {
         result.unwrap();
     }
 }
@@ -170,7 +231,10 @@ fn fill(kafka: &KafkaClient, workflows: u64) -> usize {
         events += 1;
     }
     assert!(sender.publisher.flush(Duration::from_secs(60)));
-    println!("filled: {events} events, {:.0} events/s", events as f64 / started.elapsed().as_secs_f64());
+    println!(
+        "filled: {events} events, {:.0} events/s",
+        events as f64 / started.elapsed().as_secs_f64()
+    );
     events
 }
 
@@ -186,7 +250,8 @@ fn raw_consume(kafka: &KafkaClient, expected: usize) -> f64 {
         .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..topics::EVENT_PARTITIONS {
-        list.add_partition_offset(topics::EVENTS, partition, Offset::Beginning).unwrap();
+        list.add_partition_offset(topics::EVENTS, partition, Offset::Beginning)
+            .unwrap();
     }
     let (started, cpu) = (Instant::now(), cpu_seconds());
     consumer.assign(&list).unwrap();
@@ -213,11 +278,23 @@ fn raw_consume(kafka: &KafkaClient, expected: usize) -> f64 {
 }
 
 fn processor(kafka: &KafkaClient, group: &str, expected: usize, limit: f64) {
-    let config = processor::Config { group: group.to_owned(), ..processor::Config::default() };
-    let options = processor::RunOptions { exit_at_end: true, ..Default::default() };
+    let config = processor::Config {
+        group: group.to_owned(),
+        ..processor::Config::default()
+    };
+    let options = processor::RunOptions {
+        exit_at_end: true,
+        ..Default::default()
+    };
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    let summary =
-        processor::run(config, Arc::default(), kafka, options, CancellationToken::new()).unwrap();
+    let summary = processor::run(
+        config,
+        Arc::default(),
+        kafka,
+        options,
+        CancellationToken::new(),
+    )
+    .unwrap();
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     assert_eq!(summary.counts.events as usize, expected);
     println!(
@@ -237,10 +314,23 @@ fn processor(kafka: &KafkaClient, group: &str, expected: usize, limit: f64) {
 
 fn archiver(kafka: &KafkaClient, expected: usize) {
     let root = tempfile::tempdir().unwrap();
-    let config = archiver::Config { group: format!("bench-{}", std::process::id()), ..archiver::Config::default() };
-    let options = archiver::Options { exit_at_end: true, ..Default::default() };
+    let config = archiver::Config {
+        group: format!("bench-{}", std::process::id()),
+        ..archiver::Config::default()
+    };
+    let options = archiver::Options {
+        exit_at_end: true,
+        ..Default::default()
+    };
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    let summary = archiver::run(&config, kafka, root.path(), &options, &CancellationToken::new()).unwrap();
+    let summary = archiver::run(
+        &config,
+        kafka,
+        root.path(),
+        &options,
+        &CancellationToken::new(),
+    )
+    .unwrap();
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let rows: u64 = summary.rows.values().sum();
     assert!(rows as usize >= expected);
@@ -259,10 +349,15 @@ fn latency(kafka: &KafkaClient) {
     const RATE: f64 = 1_000.0;
     const SECONDS: u64 = 20;
     let stop = CancellationToken::new();
-    let config = processor::Config { group: "bench-1".to_owned(), ..processor::Config::default() };
+    let config = processor::Config {
+        group: "bench-1".to_owned(),
+        ..processor::Config::default()
+    };
     let worker = {
         let (kafka, stop) = (kafka.clone(), stop.clone());
-        std::thread::spawn(move || processor::run(config, Arc::default(), &kafka, Default::default(), stop).unwrap())
+        std::thread::spawn(move || {
+            processor::run(config, Arc::default(), &kafka, Default::default(), stop).unwrap()
+        })
     };
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
     let consumer: BaseConsumer = ClientConfig::new()
@@ -274,11 +369,12 @@ fn latency(kafka: &KafkaClient) {
         .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in 0..topics::EVENT_PARTITIONS {
-        list.add_partition_offset(topics::ANOMALIES, partition, Offset::End).unwrap();
+        list.add_partition_offset(topics::ANOMALIES, partition, Offset::End)
+            .unwrap();
     }
     consumer.assign(&list).unwrap();
     // Joining and restoring are not what is measured.
-    consumer.poll(Duration::from_secs(8));
+    while consumer.poll(Duration::from_secs(8)).is_some() {}
 
     let reader = {
         let (sent, stop) = (Arc::clone(&sent), stop.clone());
@@ -286,9 +382,13 @@ fn latency(kafka: &KafkaClient) {
             let decoder = Decoder::default();
             let mut histogram = Histogram::<u64>::new(3).unwrap();
             while !stop.is_cancelled() {
-                let Some(Ok(message)) = consumer.poll(Duration::from_millis(5)) else { continue };
+                let Some(Ok(message)) = consumer.poll(Duration::from_millis(5)) else {
+                    continue;
+                };
                 let anomaly = decoder.anomaly(message.payload().unwrap()).unwrap();
-                let proof = anomaly.proved_by.and_then(|event| sent.lock().unwrap().get(&event).copied());
+                let proof = anomaly
+                    .proved_by
+                    .and_then(|event| sent.lock().unwrap().get(&event).copied());
                 if let Some(at) = proof {
                     histogram.record(at.elapsed().as_micros() as u64).unwrap();
                 }
@@ -298,10 +398,24 @@ fn latency(kafka: &KafkaClient) {
     };
     let sender = Sender::new(kafka);
     let started = Instant::now();
-    for (number, event) in generator(1_000_000, 3).take((RATE * SECONDS as f64) as usize).enumerate() {
+    // Few workflows at a time and many faults, so that there are anomalies to be waited for.
+    let options = Options {
+        workflows: 0,
+        faults: 0.8,
+        seed: 3,
+        rate: RATE,
+        open_max: 40,
+        ..Options::default()
+    };
+    let events = Generator::new(options)
+        .unwrap()
+        .take((RATE * SECONDS as f64) as usize);
+    for (number, event) in events.enumerate() {
         let due = started + Duration::from_secs_f64(number as f64 / RATE);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        sent.lock().unwrap().insert(event.event_id.clone(), Instant::now());
+        sent.lock()
+            .unwrap()
+            .insert(event.event_id.clone(), Instant::now());
         sender.send(&event, number);
     }
     assert!(sender.publisher.flush(Duration::from_secs(10)));
@@ -322,12 +436,23 @@ fn latency(kafka: &KafkaClient) {
 /// User and system time of this process so far, all threads.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     ticks as f64 / 100.0
 }
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    statm
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
 }

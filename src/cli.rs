@@ -35,22 +35,53 @@ pub struct Cli {
 pub struct Global {
     /// Folder of everything that a local run keeps: Kafka's data, the archive, logs
     /// [default: $XDG_DATA_HOME/throughline or ~/.local/share/throughline]
-    #[arg(long, global = true, value_name = "DIR", env = "THROUGHLINE_DATA", hide_env_values = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "THROUGHLINE_DATA",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
     pub data: Option<PathBuf>,
     /// Configuration file [default: throughline.toml in the data folder, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "THROUGHLINE_CONFIG", hide_env_values = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "THROUGHLINE_CONFIG",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
     pub config: Option<PathBuf>,
     /// Kafka's address [default: the Kafka that runs in the data folder]
-    #[arg(long, global = true, value_name = "HOST:PORT,…", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT,…",
+        help_heading = "Everywhere"
+    )]
     pub brokers: Option<String>,
     /// One setting, as in `--set topics.partitions=6`; may be given many times
-    #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY=VALUE",
+        help_heading = "Everywhere"
+    )]
     pub set: Vec<String>,
     /// Log more to the terminal (-v info, -vv debug)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
     pub verbose: u8,
     /// Log filter in the syntax of RUST_LOG, which it wins over
-    #[arg(long, global = true, value_name = "FILTER", env = "THROUGHLINE_LOG", hide_env_values = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "THROUGHLINE_LOG",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
     pub log: Option<String>,
 }
 

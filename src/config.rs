@@ -95,7 +95,10 @@ pub struct Topics {
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { partitions: schemas::topics::EVENT_PARTITIONS, replication_factor: -1 }
+        Self {
+            partitions: schemas::topics::EVENT_PARTITIONS,
+            replication_factor: -1,
+        }
     }
 }
 
@@ -144,15 +147,25 @@ impl Loaded {
             let Some((key, value)) = set.split_once('=') else {
                 bail!("--set {set}: write key=value, for example --set ingest.port=7200");
             };
-            all.push(Layer::one(format!("--set {}", key.trim()), key.trim(), value.trim()));
+            all.push(Layer::one(
+                format!("--set {}", key.trim()),
+                key.trim(),
+                value.trim(),
+            ));
         }
         for (flag, key, value) in &sources.flags {
             all.push(Layer::text(flag, key, value));
         }
         layers::refuse_unknown(&all, &serde_json::to_value(Config::default())?)?;
         let merged = all.into_iter().fold(Figment::new(), Figment::merge);
-        let config = merged.extract().map_err(|error| layers::readable(error, &merged))?;
-        Ok(Self { config, sources: merged, file: file.map(Path::to_owned) })
+        let config = merged
+            .extract()
+            .map_err(|error| layers::readable(error, &merged))?;
+        Ok(Self {
+            config,
+            sources: merged,
+            file: file.map(Path::to_owned),
+        })
     }
 
     /// The name of the layer that a value comes from, for example `--set ingest.port`.

@@ -3,7 +3,6 @@
 //! Owns the rules by which a command finds Kafka and the archive: what was said wins, then what runs in the data
 //! folder. Starts nothing.
 
-
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -47,14 +46,20 @@ impl Context {
         if !configured.as_os_str().is_empty() {
             return configured.clone();
         }
-        let running = self.data.running().into_iter().find_map(|running| running.archive_root);
+        let running = self
+            .data
+            .running()
+            .into_iter()
+            .find_map(|running| running.archive_root);
         running.unwrap_or_else(|| self.data.archive())
     }
 
     /// Settings of SQL; queries spill into the data folder where no other is configured.
     pub fn query_config(&self) -> query::Config {
         let mut config = self.loaded.config.query.clone();
-        config.spill_dir.get_or_insert_with(|| self.data.root().join("spill"));
+        config
+            .spill_dir
+            .get_or_insert_with(|| self.data.root().join("spill"));
         config
     }
 
@@ -66,6 +71,9 @@ impl Context {
 
     /// Kafka at this address, with the configured librdkafka properties.
     pub fn kafka_at(&self, brokers: &str) -> KafkaClient {
-        KafkaClient { brokers: brokers.to_owned(), properties: self.loaded.config.kafka.properties.clone() }
+        KafkaClient {
+            brokers: brokers.to_owned(),
+            properties: self.loaded.config.kafka.properties.clone(),
+        }
     }
 }

@@ -54,20 +54,27 @@ pub struct Claim {
 impl DataDir {
     /// The folder at this path, made absolute.
     pub fn new(root: &Path) -> anyhow::Result<Self> {
-        let root = std::path::absolute(root)
-            .with_context(|| format!("`{}` is no usable path for the data folder", root.display()))?;
+        let root = std::path::absolute(root).with_context(|| {
+            format!("`{}` is no usable path for the data folder", root.display())
+        })?;
         Ok(Self { root })
     }
 
     /// `$XDG_DATA_HOME/throughline`, or `~/.local/share/throughline`.
     pub fn default_root() -> anyhow::Result<PathBuf> {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         if let Some(base) = variable("XDG_DATA_HOME").filter(|base| base.is_absolute()) {
             return Ok(base.join("throughline"));
         }
         match variable("HOME") {
             Some(home) => Ok(home.join(".local/share/throughline")),
-            None => bail!("no data folder: HOME is not set; give --data DIR or set THROUGHLINE_DATA"),
+            None => {
+                bail!("no data folder: HOME is not set; give --data DIR or set THROUGHLINE_DATA")
+            }
         }
     }
 
@@ -106,31 +113,51 @@ impl DataDir {
         self.sweep();
         let name = format!("{service}-{}", std::process::id());
         let dir = self.services();
-        self.claim(dir.join(format!("{name}.json")), dir.join(format!("{name}.lock")), false)
+        self.claim(
+            dir.join(format!("{name}.json")),
+            dir.join(format!("{name}.lock")),
+            false,
+        )
     }
 
     /// The `up` that runs in this folder now.
     pub fn up(&self) -> Option<Running> {
-        is_held(&self.root.join("run.lock")).then(|| read(&self.note())).flatten()
+        is_held(&self.root.join("run.lock"))
+            .then(|| read(&self.note()))
+            .flatten()
     }
 
     /// Everything that runs in this folder now, `up` first.
     pub fn running(&self) -> Vec<Running> {
         let mut locks = entries(&self.services(), "lock");
         locks.sort();
-        let singles = locks.iter().filter(|lock| is_held(lock)).filter_map(|lock| read(&lock.with_extension("json")));
+        let singles = locks
+            .iter()
+            .filter(|lock| is_held(lock))
+            .filter_map(|lock| read(&lock.with_extension("json")));
         self.up().into_iter().chain(singles).collect()
     }
 
     fn claim(&self, note: PathBuf, lock: PathBuf, is_shared_name: bool) -> anyhow::Result<Claim> {
         if let Some(dir) = lock.parent() {
-            std::fs::create_dir_all(dir)
-                .with_context(|| format!("cannot create {}; choose another data folder with --data DIR", dir.display()))?;
+            std::fs::create_dir_all(dir).with_context(|| {
+                format!(
+                    "cannot create {}; choose another data folder with --data DIR",
+                    dir.display()
+                )
+            })?;
         }
         match take(&lock).with_context(|| format!("cannot lock {}", lock.display()))? {
-            Some(held) => Ok(Claim { note, lock, is_shared_name, _held: held }),
+            Some(held) => Ok(Claim {
+                note,
+                lock,
+                is_shared_name,
+                _held: held,
+            }),
             None => {
-                let who = read(&note).map(|other| format!(" (process {})", other.pid)).unwrap_or_default();
+                let who = read(&note)
+                    .map(|other| format!(" (process {})", other.pid))
+                    .unwrap_or_default();
                 bail!(
                     "`throughline up` runs in {} already{who}; stop it, or choose another folder with --data DIR",
                     self.root.display()
@@ -149,7 +176,10 @@ impl DataDir {
 
     /// Removes what killed services left behind.
     fn sweep(&self) {
-        for lock in entries(&self.services(), "lock").iter().filter(|lock| !is_held(lock)) {
+        for lock in entries(&self.services(), "lock")
+            .iter()
+            .filter(|lock| !is_held(lock))
+        {
             let _ = std::fs::remove_file(lock.with_extension("json"));
             let _ = std::fs::remove_file(lock);
         }
@@ -176,7 +206,12 @@ impl Drop for Claim {
 
 /// Locks the file for this process; none when another process has it.
 fn take(path: &Path) -> std::io::Result<Option<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
     let since = Instant::now();
     loop {
         match file.try_lock() {
@@ -190,7 +225,8 @@ fn take(path: &Path) -> std::io::Result<Option<File>> {
 
 /// Whether a living process holds the lock.
 fn is_held(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn read(note: &Path) -> Option<Running> {
@@ -207,9 +243,13 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn entries(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| path.extension().is_some_and(|other| other == extension)).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|other| other == extension))
+        .collect()
 }
 
 #[cfg(test)]
@@ -253,7 +293,10 @@ mod tests {
         let first = data.claim_up().unwrap();
         first.publish(&running("up")).unwrap();
         let error = data.claim_up().unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(first);
         data.claim_up().unwrap();
     }
@@ -262,7 +305,11 @@ mod tests {
     fn a_note_without_its_process_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::new(folder.path()).unwrap();
-        std::fs::write(folder.path().join("run.json"), serde_json::to_vec(&running("up")).unwrap()).unwrap();
+        std::fs::write(
+            folder.path().join("run.json"),
+            serde_json::to_vec(&running("up")).unwrap(),
+        )
+        .unwrap();
         std::fs::write(folder.path().join("run.lock"), "").unwrap();
         assert_eq!(data.up(), None);
     }

@@ -37,9 +37,16 @@ pub enum Started {
 
 impl Kafka {
     /// The Kafka that was given, or a local one over `data_dir`, `is_temporary` if its data end with it.
-    pub async fn start(context: &Context, data_dir: &Path, is_temporary: bool) -> anyhow::Result<Started> {
+    pub async fn start(
+        context: &Context,
+        data_dir: &Path,
+        is_temporary: bool,
+    ) -> anyhow::Result<Started> {
         if let Some(client) = context.kafka_given() {
-            return Ok(Started::Ready(Self { client, broker: None }));
+            return Ok(Started::Ready(Self {
+                client,
+                broker: None,
+            }));
         }
         let mut config = context.loaded.config.local_kafka.clone();
         if config.data_dir.as_os_str().is_empty() {
@@ -50,7 +57,10 @@ impl Kafka {
             Some(broker) => broker,
             None => return Ok(Started::Stopped),
         };
-        Ok(Started::Ready(Self { client: context.kafka_at(broker.address()), broker: Some(broker) }))
+        Ok(Started::Ready(Self {
+            client: context.kafka_at(broker.address()),
+            broker: Some(broker),
+        }))
     }
 
     /// Whether it is one of our own.
@@ -68,23 +78,36 @@ impl Kafka {
 
     /// Ends only when a Kafka of our own has ended by itself, with the reason.
     pub async fn failed(&mut self) -> anyhow::Error {
-        let Some(broker) = &mut self.broker else { return std::future::pending().await };
+        let Some(broker) = &mut self.broker else {
+            return std::future::pending().await;
+        };
         while broker.is_running() {
             tokio::time::sleep(WATCH_EVERY).await;
         }
-        anyhow!("Kafka has ended by itself; its log is {}; last lines:\n{}", broker.log_file().display(), broker.log_tail())
+        anyhow!(
+            "Kafka has ended by itself; its log is {}; last lines:\n{}",
+            broker.log_file().display(),
+            broker.log_tail()
+        )
     }
 
     /// Stops a Kafka of our own and waits until it is gone; leaves one that was given alone.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Some(mut broker) = self.broker else { return Ok(()) };
-        tokio::task::spawn_blocking(move || broker.stop()).await.context("the stop of Kafka has ended early")??;
+        let Some(mut broker) = self.broker else {
+            return Ok(());
+        };
+        tokio::task::spawn_blocking(move || broker.stop())
+            .await
+            .context("the stop of Kafka has ended early")??;
         Ok(())
     }
 }
 
 /// None when a stop was wished before it answered.
-async fn start_broker(config: BrokerConfig, stop: &CancellationToken) -> anyhow::Result<Option<Broker>> {
+async fn start_broker(
+    config: BrokerConfig,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Broker>> {
     let is_fetching = Arc::new(AtomicBool::new(true));
     let mut starting = tokio::task::spawn_blocking({
         let is_fetching = is_fetching.clone();
@@ -106,7 +129,9 @@ async fn start_broker(config: BrokerConfig, stop: &CancellationToken) -> anyhow:
     if !is_fetching.load(Ordering::Relaxed)
         && let Ok(Ok(Ok(broker))) = tokio::time::timeout(START_PATIENCE, starting).await
     {
-        tokio::task::spawn_blocking(move || drop(broker)).await.context("the stop of Kafka has ended early")?;
+        tokio::task::spawn_blocking(move || drop(broker))
+            .await
+            .context("the stop of Kafka has ended early")?;
     }
     Ok(None)
 }
@@ -114,7 +139,10 @@ async fn start_broker(config: BrokerConfig, stop: &CancellationToken) -> anyhow:
 fn is_fetch(progress: Progress) -> bool {
     matches!(
         progress,
-        Progress::WaitingForCache | Progress::Fetching { .. } | Progress::Verifying | Progress::WarmingUp
+        Progress::WaitingForCache
+            | Progress::Fetching { .. }
+            | Progress::Verifying
+            | Progress::WarmingUp
     )
 }
 
@@ -126,7 +154,11 @@ fn bar() -> ProgressBar {
 }
 
 fn show(bar: &ProgressBar, progress: Progress) {
-    if let Progress::Fetching { jars_done, jars_total } = progress {
+    if let Progress::Fetching {
+        jars_done,
+        jars_total,
+    } = progress
+    {
         let style = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {pos}/{len} jars");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_length(jars_total as u64);

@@ -19,7 +19,9 @@ const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 /// Starts logging for this process. `filter` is in the syntax of `RUST_LOG`; with `file`, lines go there too.
 pub fn start(filter: Option<&str>, verbose: u8, file: Option<&Path>) -> anyhow::Result<()> {
-    let from_environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let from_environment = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
     let text = match (filter, from_environment, verbose) {
         (Some(text), _, _) => text.to_owned(),
         (None, Some(text), 0) => text,
@@ -27,22 +29,26 @@ pub fn start(filter: Option<&str>, verbose: u8, file: Option<&Path>) -> anyhow::
         (None, _, 1) => "info".to_owned(),
         (None, _, _) => "debug".to_owned(),
     };
-    let terminal = EnvFilter::builder()
-        .parse(&text)
-        .with_context(|| format!("`{text}` is no log filter; write a level, or module=level, comma separated"))?;
+    let terminal = EnvFilter::builder().parse(&text).with_context(|| {
+        format!("`{text}` is no log filter; write a level, or module=level, comma separated")
+    })?;
     let to_terminal = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter(terminal);
     let to_file = match file {
         Some(path) => {
-            let file = open(path).with_context(|| format!("cannot write the log {}", path.display()))?;
+            let file =
+                open(path).with_context(|| format!("cannot write the log {}", path.display()))?;
             let layer = fmt::layer().with_writer(Mutex::new(file)).with_ansi(false);
             Some(layer.with_filter(EnvFilter::new("info")))
         }
         None => None,
     };
-    tracing_subscriber::registry().with(to_terminal).with(to_file).init();
+    tracing_subscriber::registry()
+        .with(to_terminal)
+        .with(to_file)
+        .init();
     Ok(())
 }
 

@@ -55,8 +55,13 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         (None, None) => DataDir::new(&DataDir::default_root()?)?,
     };
     let loaded = load(&cli.global, &data)?;
-    let log_file = matches!(cli.command, Command::Up(_) | Command::Demo(_)).then(|| data.log_file());
-    logging::start(cli.global.log.as_deref(), cli.global.verbose, log_file.as_deref())?;
+    let log_file =
+        matches!(cli.command, Command::Up(_) | Command::Demo(_)).then(|| data.log_file());
+    logging::start(
+        cli.global.log.as_deref(),
+        cli.global.verbose,
+        log_file.as_deref(),
+    )?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -67,14 +72,23 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             true => CancellationToken::new(),
             false => stop::on_signal().context("cannot listen for signals")?,
         };
-        dispatch(cli.command, &Context { data, loaded, stop }, temporary.is_some()).await
+        dispatch(
+            cli.command,
+            &Context { data, loaded, stop },
+            temporary.is_some(),
+        )
+        .await
     });
     // what still hangs in a thread, for example a download that was broken off, ends with the process
     runtime.shutdown_timeout(THREADS_LIMIT);
     status
 }
 
-async fn dispatch(command: Command, context: &Context, is_temporary: bool) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    context: &Context,
+    is_temporary: bool,
+) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => cmd::demo::run(&args, context, is_temporary).await,
         Command::Up(args) => cmd::up::run(&args, context).await,
@@ -95,7 +109,9 @@ async fn dispatch(command: Command, context: &Context, is_temporary: bool) -> an
 
 /// The folder of a demo that was given none: gone with the process, unless it is to be kept.
 fn temporary_folder(cli: &Cli) -> anyhow::Result<Option<TempDir>> {
-    let Command::Demo(args) = &cli.command else { return Ok(None) };
+    let Command::Demo(args) = &cli.command else {
+        return Ok(None);
+    };
     if cli.global.data.is_some() {
         return Ok(None);
     }
@@ -111,7 +127,11 @@ fn load(global: &Global, data: &DataDir) -> anyhow::Result<Loaded> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let flags = global.brokers.iter().map(|brokers| ("--brokers", "kafka.brokers", brokers.clone())).collect();
+    let flags = global
+        .brokers
+        .iter()
+        .map(|brokers| ("--brokers", "kafka.brokers", brokers.clone()))
+        .collect();
     Loaded::from_sources(&Sources {
         file: global.config.as_deref(),
         file_of_data_dir: Some(&data.config_file()),

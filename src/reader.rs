@@ -42,7 +42,9 @@ impl Reader {
                 assignment.add_partition_offset(topic, partition, offset)?;
             }
         }
-        consumer.assign(&assignment).context("cannot read the topics")?;
+        consumer
+            .assign(&assignment)
+            .context("cannot read the topics")?;
         Ok(Self { consumer })
     }
 
@@ -60,13 +62,17 @@ impl Reader {
     }
 }
 
-/// A committed reader's client without an assignment, for questions about topics and groups. Without a `group.id` in
-/// `kafka.properties` it belongs to no group that anybody uses.
+/// A committed reader's client without an assignment, for questions about topics and groups.
 pub fn consumer(kafka: &KafkaClient, group_id: &str) -> anyhow::Result<BaseConsumer> {
+    config(kafka, group_id)
+        .create()
+        .context("the Kafka settings are not accepted; look at [kafka.properties]")
+}
+
+/// The configuration of a committed reader. It joins no group; `group_id` is the one that it asks about.
+pub fn config(kafka: &KafkaClient, group_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "throughline-reader");
-    // where a broker has nothing new, it answers as soon as it has
-    config.set("fetch.wait.max.ms", "500").set("fetch.min.bytes", "1");
     for (name, value) in &kafka.properties {
         config.set(name, value);
     }
@@ -75,9 +81,8 @@ pub fn consumer(kafka: &KafkaClient, group_id: &str) -> anyhow::Result<BaseConsu
         .set("group.id", group_id)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "false")
         .set("auto.offset.reset", "earliest");
-    config.create().context("the Kafka settings are not accepted; look at [kafka.properties]")
+    config
 }
 
 /// The partitions of a topic.
@@ -85,9 +90,19 @@ pub fn partitions(consumer: &BaseConsumer, topic: &str, brokers: &str) -> anyhow
     let metadata = consumer
         .fetch_metadata(Some(topic), LIMIT)
         .with_context(|| format!("Kafka does not answer at {brokers}"))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-    let mut partitions: Vec<i32> =
-        found.map(|found| found.partitions().iter().map(|partition| partition.id()).collect()).unwrap_or_default();
+    let found = metadata
+        .topics()
+        .iter()
+        .find(|found| found.name() == topic && found.error().is_none());
+    let mut partitions: Vec<i32> = found
+        .map(|found| {
+            found
+                .partitions()
+                .iter()
+                .map(|partition| partition.id())
+                .collect()
+        })
+        .unwrap_or_default();
     if partitions.is_empty() {
         bail!("the topic {topic} is not there; make it with `throughline topics create`");
     }
@@ -116,8 +131,13 @@ fn passes(error: &KafkaError) -> bool {
     matches!(
         error,
         KafkaError::MessageConsumption(
-            Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve
-                | Code::LeaderNotAvailable | Code::NotLeaderForPartition | Code::RequestTimedOut
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::RequestTimedOut
         )
     )
 }

@@ -82,19 +82,34 @@ impl Services {
 }
 
 fn flatten(name: &'static str, ended: Result<Ended, tokio::task::JoinError>) -> Ended {
-    ended.map_err(|error| anyhow!(error)).and_then(|ended| ended).with_context(|| format!("{name} has failed"))
+    ended
+        .map_err(|error| anyhow!(error))
+        .and_then(|ended| ended)
+        .with_context(|| format!("{name} has failed"))
 }
 
 /// The HTTP door on this listener, with the metrics of the whole process.
-pub fn ingest(config: &Config, kafka: &KafkaClient, listener: TcpListener, metrics: PrometheusHandle) -> Service {
+pub fn ingest(
+    config: &Config,
+    kafka: &KafkaClient,
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+) -> Service {
     let stop = CancellationToken::new();
     let (config, kafka, shutdown) = (config.ingest.clone(), kafka.clone(), stop.clone());
     let task = tokio::spawn(async move {
         let render: ingest::RenderMetrics = Arc::new(move || metrics.render());
         let summary = ingest::run(config, &kafka, listener, Some(render), shutdown).await?;
-        Ok(format!("{} requests, {} events stored", summary.requests, summary.events_stored))
+        Ok(format!(
+            "{} requests, {} events stored",
+            summary.requests, summary.events_stored
+        ))
     });
-    Service { name: "ingest", stop, task }
+    Service {
+        name: "ingest",
+        stop,
+        task,
+    }
 }
 
 /// The processor, until it is stopped.
@@ -103,24 +118,56 @@ pub fn process(config: &Config, kafka: &KafkaClient) -> anyhow::Result<Service> 
     let decoder = config.schemas.decoder()?;
     let (config, kafka, shutdown) = (config.clone(), kafka.clone(), stop.clone());
     let task = tokio::task::spawn_blocking(move || {
-        let options = processor::RunOptions { exit_at_end: false, decoder };
-        let summary = processor::run(config.processor, Arc::new(config.session), &kafka, options, shutdown)?;
-        Ok(format!("{} events in {} transactions", summary.counts.events, summary.transactions))
+        let options = processor::RunOptions {
+            exit_at_end: false,
+            decoder,
+        };
+        let summary = processor::run(
+            config.processor,
+            Arc::new(config.session),
+            &kafka,
+            options,
+            shutdown,
+        )?;
+        Ok(format!(
+            "{} events in {} transactions",
+            summary.counts.events, summary.transactions
+        ))
     });
-    Ok(Service { name: "processor", stop, task })
+    Ok(Service {
+        name: "processor",
+        stop,
+        task,
+    })
 }
 
 /// The archiver, until it is stopped.
 pub fn archive(config: &Config, kafka: &KafkaClient, root: &Path) -> anyhow::Result<Service> {
     let stop = CancellationToken::new();
     let decoder = config.schemas.decoder()?;
-    let (config, kafka, root, shutdown) = (config.archiver.clone(), kafka.clone(), root.to_owned(), stop.clone());
+    let (config, kafka, root, shutdown) = (
+        config.archiver.clone(),
+        kafka.clone(),
+        root.to_owned(),
+        stop.clone(),
+    );
     let task = tokio::task::spawn_blocking(move || {
-        let options = archiver::Options { exit_at_end: false, decoder };
+        let options = archiver::Options {
+            exit_at_end: false,
+            decoder,
+        };
         let summary = archiver::run(&config, &kafka, &root, &options, &shutdown)?;
-        Ok(format!("{} rows in {} files", summary.rows.values().sum::<u64>(), summary.files))
+        Ok(format!(
+            "{} rows in {} files",
+            summary.rows.values().sum::<u64>(),
+            summary.files
+        ))
     });
-    Ok(Service { name: "archiver", stop, task })
+    Ok(Service {
+        name: "archiver",
+        stop,
+        task,
+    })
 }
 
 /// Takes the address for ingest, or says who to ask.
@@ -135,7 +182,9 @@ pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 
 /// Collects the metrics of this process. Once per process, before the services start.
 pub fn collect_metrics() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().install_recorder().context("cannot collect metrics")?;
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .context("cannot collect metrics")?;
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {
@@ -147,14 +196,22 @@ pub fn collect_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 async fn await_groups(kafka: &KafkaClient, groups: &[&str]) -> anyhow::Result<()> {
-    let (kafka, groups) = (kafka.clone(), groups.iter().map(|group| (*group).to_owned()).collect::<Vec<_>>());
+    let (kafka, groups) = (
+        kafka.clone(),
+        groups
+            .iter()
+            .map(|group| (*group).to_owned())
+            .collect::<Vec<_>>(),
+    );
     let task = tokio::task::spawn_blocking(move || {
         let consumer = reader::consumer(&kafka, "throughline-start")?;
         let since = Instant::now();
         for group in &groups {
             while !is_stable(&consumer, group) {
                 if since.elapsed() > READY_LIMIT {
-                    bail!("the group {group} does not come together within {READY_LIMIT:?}; look at the log");
+                    bail!(
+                        "the group {group} does not come together within {READY_LIMIT:?}; look at the log"
+                    );
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -165,6 +222,10 @@ async fn await_groups(kafka: &KafkaClient, groups: &[&str]) -> anyhow::Result<()
 }
 
 fn is_stable(consumer: &BaseConsumer, group: &str) -> bool {
-    let Ok(list) = consumer.fetch_group_list(Some(group), Duration::from_secs(2)) else { return false };
-    list.groups().iter().any(|found| found.name() == group && found.state() == "Stable" && !found.members().is_empty())
+    let Ok(list) = consumer.fetch_group_list(Some(group), Duration::from_secs(2)) else {
+        return false;
+    };
+    list.groups().iter().any(|found| {
+        found.name() == group && found.state() == "Stable" && !found.members().is_empty()
+    })
 }

@@ -9,12 +9,18 @@ pub fn rfc3339(us: i64) -> String {
 
 /// `2025-11-18 02:47:00`, in UTC.
 pub fn seconds(us: i64) -> String {
-    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.strftime("%F %T").to_string())
+    Timestamp::from_microsecond(us).map_or_else(
+        |_| us.to_string(),
+        |time| time.strftime("%F %T").to_string(),
+    )
 }
 
 /// `02:47`, in UTC.
 pub fn minutes(us: i64) -> String {
-    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.strftime("%H:%M").to_string())
+    Timestamp::from_microsecond(us).map_or_else(
+        |_| us.to_string(),
+        |time| time.strftime("%H:%M").to_string(),
+    )
 }
 
 /// Now, in microseconds since 1970 UTC.

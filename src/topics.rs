@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
@@ -44,23 +45,44 @@ impl Admin {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &kafka.brokers);
-        let client = config.create().context("the Kafka settings are not accepted; look at [kafka.properties]")?;
-        Ok(Self { client, brokers: kafka.brokers.clone() })
+        let client = config
+            .create()
+            .context("the Kafka settings are not accepted; look at [kafka.properties]")?;
+        Ok(Self {
+            client,
+            brokers: kafka.brokers.clone(),
+        })
     }
 
     /// Makes the topics that are missing and waits until each partition has a leader. Returns the names made.
-    pub async fn create(&self, specs: &[TopicSpec], replication_factor: i32) -> anyhow::Result<Vec<String>> {
+    pub async fn create(
+        &self,
+        specs: &[TopicSpec],
+        replication_factor: i32,
+    ) -> anyhow::Result<Vec<String>> {
         let missing = self.missing(specs)?;
         if missing.is_empty() {
             return Ok(Vec::new());
         }
         let topics = missing.iter().map(|spec| {
-            let topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(replication_factor));
-            spec.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+            let topic = NewTopic::new(
+                &spec.name,
+                spec.partitions,
+                TopicReplication::Fixed(replication_factor),
+            );
+            spec.config
+                .iter()
+                .fold(topic, |topic, (name, value)| topic.set(name, value))
         });
-        let options = AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(LIMIT))
+            .request_timeout(Some(LIMIT));
         let topics: Vec<NewTopic<'_>> = topics.collect();
-        let results = self.client.create_topics(&topics, &options).await.context("cannot create topics")?;
+        let results = self
+            .client
+            .create_topics(&topics, &options)
+            .await
+            .context("cannot create topics")?;
         let mut made = Vec::new();
         for result in results {
             match result {
@@ -86,22 +108,34 @@ impl Admin {
                 found,
             };
             match self.partitions(&spec.name)? {
-                None => differences.push(differs("topic", "present".to_owned(), "missing".to_owned())),
+                None => {
+                    differences.push(differs("topic", "present".to_owned(), "missing".to_owned()))
+                }
                 Some(partitions) => {
                     present.push(spec);
                     if partitions != spec.partitions {
-                        differences.push(differs("partitions", spec.partitions.to_string(), partitions.to_string()));
+                        differences.push(differs(
+                            "partitions",
+                            spec.partitions.to_string(),
+                            partitions.to_string(),
+                        ));
                     }
                 }
             }
         }
-        let resources: Vec<ResourceSpecifier<'_>> =
-            present.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
+        let resources: Vec<ResourceSpecifier<'_>> = present
+            .iter()
+            .map(|spec| ResourceSpecifier::Topic(&spec.name))
+            .collect();
         if resources.is_empty() {
             return Ok(differences);
         }
         let options = AdminOptions::new().request_timeout(Some(LIMIT));
-        let found = self.client.describe_configs(&resources, &options).await.context("cannot read the topics' settings")?;
+        let found = self
+            .client
+            .describe_configs(&resources, &options)
+            .await
+            .context("cannot read the topics' settings")?;
         let found: Vec<ConfigResource> = found
             .into_iter()
             .collect::<Result<_, _>>()
@@ -109,10 +143,15 @@ impl Admin {
         for spec in present {
             let settings = found
                 .iter()
-                .find(|resource| resource.specifier == OwnedResourceSpecifier::Topic(spec.name.clone()))
+                .find(|resource| {
+                    resource.specifier == OwnedResourceSpecifier::Topic(spec.name.clone())
+                })
                 .with_context(|| format!("Kafka does not tell the settings of {}", spec.name))?;
             for (name, wanted) in &spec.config {
-                let value = settings.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+                let value = settings
+                    .get(name)
+                    .and_then(|entry| entry.value.clone())
+                    .unwrap_or_default();
                 if normalised(&value) != normalised(wanted) {
                     differences.push(Difference {
                         topic: spec.name.clone(),
@@ -143,7 +182,11 @@ impl Admin {
             .inner()
             .fetch_metadata(Some(topic), LIMIT)
             .with_context(|| format!("Kafka does not answer at {}", self.brokers))?;
-        let count = metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |found| found.partitions().len());
+        let count = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic)
+            .map_or(0, |found| found.partitions().len());
         Ok(i32::try_from(count).ok().filter(|count| *count > 0))
     }
 
@@ -159,13 +202,19 @@ impl Admin {
                 metadata.topics().iter().any(|topic| {
                     topic.name() == spec.name
                         && !topic.partitions().is_empty()
-                        && topic.partitions().iter().all(|partition| partition.leader() >= 0 && partition.error().is_none())
+                        && topic
+                            .partitions()
+                            .iter()
+                            .all(|partition| partition.leader() >= 0 && partition.error().is_none())
                 })
             };
             match specs.iter().find(|spec| !is_led(spec)) {
                 None => return Ok(()),
                 Some(spec) if since.elapsed() > LIMIT => {
-                    bail!("the topic {} has partitions without a leader; look at the brokers", spec.name)
+                    bail!(
+                        "the topic {} has partitions without a leader; look at the brokers",
+                        spec.name
+                    )
                 }
                 Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }

@@ -16,7 +16,6 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use schemas::dead_letter::HEADER_EVENT_TYPE;
@@ -122,10 +121,7 @@ impl Publisher {
 
     /// Encodes an event with its headers: the payload type, the W3C trace context and baggage of the event, and
     /// `extra` ones.
-    pub fn record<S>(&self, event: &Event<S>, extra: &[(&str, &str)]) -> Result<Record, EncodeError>
-    where
-        S: Serialize + Ord + AsRef<str>,
-    {
+    pub fn record(&self, event: &Event, extra: &[(&str, &str)]) -> Result<Record, EncodeError> {
         let encoder = lock(&self.shared.encoders).pop();
         let mut encoder = encoder.unwrap_or_default();
         let value = encoder.event(event);
@@ -142,8 +138,7 @@ impl Publisher {
             event.payload.payload_type().as_str(),
         );
         if let Some(trace) = &event.trace
-            && let Some(traceparent) =
-                write_traceparent(trace.trace_id.as_ref(), trace.span_id.as_ref())
+            && let Some(traceparent) = write_traceparent(&trace.trace_id, &trace.span_id)
         {
             headers = header(headers, TRACEPARENT, &traceparent);
         }
@@ -154,7 +149,7 @@ impl Publisher {
             headers = header(headers, key, value);
         }
         Ok(Record {
-            key: event.workflow_id.as_ref().to_owned(),
+            key: event.workflow_id.clone(),
             value: value?,
             headers,
         })
@@ -240,10 +235,7 @@ impl Publisher {
     }
 
     /// Writes one event and waits until Kafka has it, or until its fate is sealed otherwise.
-    pub async fn publish<S>(&self, event: &Event<S>) -> Result<Outcome, EncodeError>
-    where
-        S: Serialize + Ord + AsRef<str>,
-    {
+    pub async fn publish(&self, event: &Event) -> Result<Outcome, EncodeError> {
         let record = self.record(event, &[])?;
         let batch = Batch::new(1);
         let receipts: Arc<dyn Receipts> = batch.clone();

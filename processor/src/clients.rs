@@ -133,6 +133,9 @@ impl Clients {
             ("queue.buffering.max.messages", "1000000".to_owned()),
             ("batch.size", (1024 * 1024).to_string()),
             ("message.max.bytes", MESSAGE_BYTES_MAX.to_string()),
+            // A transaction that begins while the markers of the last one are still being written is asked to come
+            // again; after the default of 100 ms that would be most of its time.
+            ("retry.backoff.ms", "5".to_owned()),
         ];
         let promised = [
             (

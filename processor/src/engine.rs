@@ -20,8 +20,9 @@ use crate::config::Config;
 use crate::dead_letters::Window;
 use crate::happenings;
 use crate::names::Names;
+use crate::outbox::Press;
 use crate::outcome::{Error, Failure, Remedy};
-use crate::partition::{Partition, Taken, Writer};
+use crate::partition::{Partition, Taken};
 use crate::progress::Counts;
 use crate::rebalance::Member;
 use crate::restore::{Restored, Restorer};
@@ -29,6 +30,8 @@ use crate::transaction::Transactor;
 
 /// How long a partition may take to be moved to where its events go on.
 const SEEK_LIMIT: Duration = Duration::from_secs(5);
+/// How many commits' worth of records may come in while one waits to be sent again.
+const UNSENT_COMMITS_MAX: usize = 4;
 /// How long it is tried; then the consumer is given up.
 const READY_LIMIT: Duration = Duration::from_secs(15);
 
@@ -68,6 +71,8 @@ pub(crate) struct Engine {
     bytes: usize,
     changed: bool,
     committed_at: Instant,
+    /// The last transaction was refused by the group and is to be sent again.
+    unsent: bool,
     /// Something went wrong where it could not be returned.
     failure: Option<Failure>,
     /// Nothing more is committed: what is in memory is not to be seen.
@@ -119,6 +124,7 @@ impl Engine {
             bytes: 0,
             changed: false,
             committed_at: Instant::now(),
+            unsent: false,
             failure: None,
             abandoned: false,
             counts: Counts::default(),
@@ -202,13 +208,29 @@ impl Engine {
                     >= Duration::from_millis(self.config.commit.interval_ms))
     }
 
-    /// Commits what has changed; with `all_sessions` every session that has unpublished changes. After an error nothing
-    /// in memory is to be trusted that had changed.
+    /// Commits what has changed; with `all_sessions` every session that has unpublished changes.
+    ///
+    /// After a failure that asks for another remedy than to send again, nothing in memory is to be trusted that had
+    /// changed.
     pub fn commit(
         &mut self,
         member: &Member,
         all_sessions: bool,
         limit: Duration,
+    ) -> Result<(), Failure> {
+        let deadline = Instant::now() + limit;
+        if self.unsent {
+            self.transact(member, None, deadline)?;
+        }
+        self.transact(member, Some(all_sessions), deadline)
+    }
+
+    /// One transaction over every outbox, which are filled before unless `fill` is none.
+    fn transact(
+        &mut self,
+        member: &Member,
+        fill: Option<bool>,
+        deadline: Instant,
     ) -> Result<(), Failure> {
         if self.abandoned {
             return Ok(());
@@ -217,59 +239,58 @@ impl Engine {
         let Some(transactor) = &mut self.transactor else {
             return Ok(());
         };
-        let mut writer = Writer {
-            transactor,
+        let mut press = Press {
             encoder: &mut self.encoder,
             names: &self.names,
             format: self.config.anomalies.format,
-            written_by: &self.written_by,
-            deadline: started + limit,
         };
         let mut offsets = TopicPartitionList::new();
         let mut numbers = Vec::new();
-        for (number, slot) in self.slots.iter_mut().enumerate() {
+        for (number, slot) in (0..).zip(&mut self.slots) {
             let Slot::Live(partition) = slot else {
                 continue;
             };
-            if !partition.write(&mut writer, &mut self.commit, all_sessions)? {
-                continue;
+            if let Some(all_sessions) = fill {
+                partition.fill(&mut press, &mut self.commit, &self.written_by, all_sessions);
             }
-            // there are as many slots as partitions, whose numbers are i32
-            let partition_number = i32::try_from(number).unwrap_or(i32::MAX);
-            let mut element = offsets.add_partition(&self.names.events, partition_number);
-            let transaction = partition.transaction().to_string();
-            element.set_metadata(transaction);
+            let Some(outbox) = partition.outbox() else {
+                continue;
+            };
+            outbox.write(number, &self.names, transactor, deadline)?;
+            let mut element = offsets.add_partition(&self.names.events, number);
+            element.set_metadata(outbox.transaction.to_string());
             element
-                .set_offset(Offset::Offset(partition.next_offset()))
+                .set_offset(Offset::Offset(outbox.next_offset))
                 .map_err(|error| Failure::retry("committing", error.to_string()))?;
             numbers.push(number);
         }
-        self.committed_at = started;
-        self.changed = false;
-        self.records = 0;
-        self.bytes = 0;
+        if fill.is_some() {
+            self.committed_at = started;
+            self.changed = false;
+            self.records = 0;
+            self.bytes = 0;
+        }
         if numbers.is_empty() {
+            self.unsent = false;
             return Ok(());
         }
-        let deadline = writer.deadline;
         // In this order: the client resets its membership and marks the partitions lost in one step, so that metadata
         // of a membership that is gone never passes the second question.
         let Some(group) = member.group_metadata() else {
-            return Err(Failure::retry(
-                "committing",
-                "the consumer is not a member of the group",
-            ));
+            let message = "the consumer is not a member of the group";
+            return Err(Failure::resend("committing", message));
         };
         if member.assignment_lost() {
-            return Err(Failure::retry(
+            return Err(Failure::resend(
                 "committing",
                 "the partitions were taken away",
             ));
         }
         transactor.commit(&offsets, &group, deadline)?;
+        self.unsent = false;
         let mut counts = Counts::default();
         for number in &numbers {
-            if let Some(Slot::Live(partition)) = self.slots.get_mut(*number) {
+            if let Some(Slot::Live(partition)) = slot(&mut self.slots, *number) {
                 counts.add(&partition.committed());
             }
         }
@@ -277,6 +298,15 @@ impl Engine {
         self.transactions += 1;
         happenings::committed(&counts, numbers.len(), started.elapsed());
         Ok(())
+    }
+
+    /// The last transaction is to be sent again. False: too much has come in since, and it must be given up.
+    pub fn keep_unsent(&mut self) -> bool {
+        self.unsent = true;
+        self.changed = true;
+        let commit = &self.config.commit;
+        self.records < commit.records_max.saturating_mul(UNSENT_COMMITS_MAX)
+            && self.bytes < commit.bytes_max.saturating_mul(UNSENT_COMMITS_MAX)
     }
 
     /// Partitions were given to this worker; they wait for their state.
@@ -389,12 +419,13 @@ impl Engine {
             }
         }
         self.call_off();
+        self.unsent = false;
         // the records come again
         self.window.clear();
         if list.count() > 0 {
             member
                 .pause(&list)
-                .map_err(|error| rejoin("pausing", &error))?;
+                .map_err(|error| rejoin("pausing", error.to_string()))?;
         }
         Ok(())
     }
@@ -402,6 +433,7 @@ impl Engine {
     /// Forgets every partition, because the consumer is gone.
     pub fn clear(&mut self) {
         self.slots.fill_with(|| Slot::Absent);
+        self.unsent = false;
         self.call_off();
         self.window.clear();
     }
@@ -444,55 +476,47 @@ impl Engine {
     }
 
     /// Moves the consumer to where the restored partitions go on, and lets them run.
+    ///
+    /// Resumed before they are moved: what is fetched from the old position is dropped by the move, and the move wakes
+    /// the fetcher, which a resume does not (it would sleep on for up to a second).
     fn resume(&mut self, member: &Member) -> Result<(), Failure> {
         let mut seeks = TopicPartitionList::new();
         for (number, slot) in (0..).zip(&self.slots) {
             if let Slot::Ready { partition, since } = slot {
                 if since.elapsed() > READY_LIMIT {
                     let message = format!("partition {number} cannot be moved to where it goes on");
-                    return Err(Failure {
-                        remedy: Remedy::Rejoin,
-                        during: "seeking",
-                        message,
-                        timed_out: false,
-                    });
+                    return Err(rejoin("seeking", message));
                 }
+                // A move to 0 from 0 is none, and would wake nobody.
+                let offset = match partition.next_offset() {
+                    0 => Offset::Beginning,
+                    next => Offset::Offset(next),
+                };
                 seeks
-                    .add_partition_offset(
-                        &self.names.events,
-                        number,
-                        Offset::Offset(partition.next_offset()),
-                    )
-                    .map_err(|error| rejoin("seeking", &error))?;
+                    .add_partition_offset(&self.names.events, number, offset)
+                    .map_err(|error| rejoin("seeking", error.to_string()))?;
             }
         }
         if seeks.count() == 0 {
             return Ok(());
         }
+        member
+            .resume(&seeks)
+            .map_err(|error| rejoin("resuming", error.to_string()))?;
         let sought = member
             .seek_partitions(seeks, SEEK_LIMIT)
-            .map_err(|error| rejoin("seeking", &error))?;
-        let mut running = TopicPartitionList::new();
+            .map_err(|error| rejoin("seeking", error.to_string()))?;
         for element in sought.elements_for_topic(&self.names.events) {
             // A partition that was assigned a moment ago may not have been started; the next turn tries again.
             if element.error().is_err() {
                 continue;
             }
-            let Some(slot) = slot(&mut self.slots, element.partition()) else {
-                continue;
-            };
-            match std::mem::replace(slot, Slot::Waiting) {
-                Slot::Ready { partition, .. } => {
-                    *slot = Slot::Live(partition);
-                    running.add_partition(&self.names.events, element.partition());
-                }
-                other => *slot = other,
+            if let Some(slot) = slot(&mut self.slots, element.partition()) {
+                *slot = match std::mem::replace(slot, Slot::Waiting) {
+                    Slot::Ready { partition, .. } => Slot::Live(partition),
+                    other => other,
+                };
             }
-        }
-        if running.count() > 0 {
-            member
-                .resume(&running)
-                .map_err(|error| rejoin("resuming", &error))?;
         }
         Ok(())
     }
@@ -552,11 +576,11 @@ fn slot(slots: &mut [Slot], number: i32) -> Option<&mut Slot> {
         .and_then(|index| slots.get_mut(index))
 }
 
-fn rejoin(during: &'static str, error: &KafkaError) -> Failure {
+fn rejoin(during: &'static str, message: String) -> Failure {
     Failure {
         remedy: Remedy::Rejoin,
         during,
-        message: error.to_string(),
+        message,
         timed_out: false,
     }
 }

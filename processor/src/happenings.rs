@@ -145,6 +145,7 @@ pub(crate) fn committed(counts: &Counts, partitions: usize, took: Duration) {
 /// Something failed and is being mended.
 pub(crate) fn failed(thread: usize, failure: &Failure, in_a_row: u32) {
     let remedy = match failure.remedy {
+        Remedy::Resend => "resend",
         Remedy::Retry => "retry",
         Remedy::Rebuild { fenced: false } => "rebuild",
         Remedy::Rebuild { fenced: true } => "rebuild_fenced",
@@ -154,6 +155,10 @@ pub(crate) fn failed(thread: usize, failure: &Failure, in_a_row: u32) {
     counter!("throughline_processor_failures_total", "remedy" => remedy).increment(1);
     match failure.remedy {
         Remedy::Stop(_) => error!(thread, %failure, "stopping"),
+        // what happens at every other rebalance
+        Remedy::Resend if in_a_row == 1 => {
+            info!(thread, %failure, "transaction refused by the group, sending it again")
+        }
         _ => warn!(thread, %failure, remedy, in_a_row, "failed, mending"),
     }
 }

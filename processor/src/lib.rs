@@ -17,6 +17,7 @@ mod engine;
 mod happenings;
 mod lag;
 mod names;
+mod outbox;
 mod outcome;
 mod partition;
 pub mod progress;
@@ -34,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use dead_letters::HEADER_TRUNCATED_BYTES;
+pub use outbox::{HEADER_SEVERITY, HEADER_SIGNAL, HEADER_STATUS, HEADER_WORKFLOW_TYPE};
 pub use outcome::Error;
-pub use partition::{HEADER_SEVERITY, HEADER_SIGNAL, HEADER_STATUS, HEADER_WORKFLOW_TYPE};
 pub use progress::Counts;
 
 use clients::Clients;

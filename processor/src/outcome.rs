@@ -130,7 +130,10 @@ impl Error {
 /// What a worker does about a failure.
 #[derive(Debug)]
 pub(crate) enum Remedy {
-    /// The transaction was aborted: restore its partitions, go on.
+    /// The group refused the transaction, nothing of it was or will be committed: abort it, and send the same again
+    /// when the group has settled.
+    Resend,
+    /// Abort the transaction, restore its partitions, go on.
     Retry,
     /// The producer cannot be trusted: make a new one, restore every partition, go on.
     Rebuild {
@@ -178,6 +181,13 @@ impl Failure {
             during,
             message: message.into(),
             timed_out: false,
+        }
+    }
+
+    pub fn resend(during: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            remedy: Remedy::Resend,
+            ..Self::retry(during, message)
         }
     }
 
@@ -263,10 +273,19 @@ impl Failure {
             code,
             Code::OperationTimedOut | Code::RequestTimedOut | Code::MessageTimedOut
         );
+        // The answer of the group's coordinator to the offsets: the generation has moved on, and the commit itself was
+        // not asked for. Partitions that are lost are let go before the client joins again, so what is kept is ours.
+        let regrouping = matches!(
+            code,
+            Code::IllegalGeneration | Code::RebalanceInProgress | Code::UnknownMemberId
+        );
         let abortable =
             matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort());
         let remedy = if abortable && fatal.is_none() && !fenced && !timed_out {
-            Remedy::Retry
+            match regrouping {
+                true => Remedy::Resend,
+                false => Remedy::Retry,
+            }
         } else {
             Remedy::Rebuild { fenced }
         };

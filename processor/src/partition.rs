@@ -6,18 +6,16 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use rdkafka::message::BorrowedMessage;
 use schemas::dead_letter::Reason;
-use schemas::{Anomaly, Decoder, Encoder, validate};
+use schemas::{Decoder, validate};
 use session::{Commit, Effects, Input, Shard, Verdict};
 
-use crate::config::{Format, Idle};
-use crate::dead_letters::{DeadLetter, text};
+use crate::config::Idle;
+use crate::dead_letters::DeadLetter;
 use crate::happenings;
-use crate::names::Names;
-use crate::outcome::Failure;
-use crate::progress::{self, Counts, Progress};
-use crate::transaction::{Record, Transactor};
+use crate::outbox::{Outbox, Press};
+use crate::progress::{Counts, Progress};
 
 /// One owned partition.
 pub(crate) struct Partition {
@@ -30,16 +28,16 @@ pub(crate) struct Partition {
     transaction: u64,
     /// Committed since the changelog began.
     totals: Counts,
-    /// Since the last commit.
+    /// Since the outbox was filled last.
     counts: Counts,
-    /// Records or time have come in since the last attempt to commit.
+    /// Records or time have come in since then.
     changed: bool,
-    /// Records have come in since the last commit.
+    /// Records have come in since then.
     advanced: bool,
-    /// The state may be ahead of what is committed.
-    uncommitted: bool,
-    /// The next commit publishes every session that has changed.
+    /// The next outbox gets every session that has changed.
     publish: bool,
+    /// What is to be committed next.
+    outbox: Option<Outbox>,
     quiet: Option<Quiet>,
     newest_at: i64,
 }
@@ -76,8 +74,8 @@ impl Partition {
             counts: Counts::default(),
             changed: false,
             advanced: false,
-            uncommitted: false,
             publish: false,
+            outbox: None,
             quiet: None,
             newest_at: 0,
         }
@@ -87,18 +85,14 @@ impl Partition {
         self.next_offset
     }
 
-    pub fn transaction(&self) -> u64 {
-        self.transaction
-    }
-
-    /// Whether a commit has something to do.
+    /// Whether a commit may have something to do.
     pub fn is_changed(&self) -> bool {
         self.changed
     }
 
     /// Whether the state may be ahead of what is committed.
     pub fn is_uncommitted(&self) -> bool {
-        self.uncommitted
+        self.changed || self.outbox.is_some()
     }
 
     /// Whether every record that stood in the partition when it was last looked at has been taken.
@@ -115,7 +109,6 @@ impl Partition {
         self.next_offset = offset + 1;
         self.changed = true;
         self.advanced = true;
-        self.uncommitted = true;
         self.quiet = None;
         self.counts.events += 1;
         let value = message.payload();
@@ -218,7 +211,6 @@ impl Partition {
             self.shard
                 .step(Input::Tick { stream_time }, &mut self.effects);
             self.changed = true;
-            self.uncommitted = true;
         }
         if !quiet.published && idle_for >= Duration::from_millis(idle.publish_after_ms) {
             quiet.published = true;
@@ -227,110 +219,65 @@ impl Partition {
         }
     }
 
-    /// Writes what the next commit is to hold: state, outputs, dead letters, progress. False: there is nothing.
-    pub fn write(
+    /// Puts into the outbox what the next commit is to hold: state, outputs, dead letters, progress. Nothing happens
+    /// where there is nothing, and where the outbox still waits.
+    pub fn fill(
         &mut self,
-        to: &mut Writer<'_>,
+        press: &mut Press<'_>,
         commit: &mut Commit,
+        written_by: &str,
         all_sessions: bool,
-    ) -> Result<bool, Failure> {
-        if !self.changed && !all_sessions {
-            return Ok(false);
+    ) {
+        if self.outbox.is_some() || (!self.changed && !all_sessions) {
+            return;
         }
         commit.rows.clear();
         commit.sessions.clear();
         self.shard.commit(all_sessions || self.publish, commit);
+        let advanced = std::mem::take(&mut self.advanced);
         self.changed = false;
         self.publish = false;
-        let nothing = commit.rows.is_empty()
-            && commit.sessions.is_empty()
-            && self.effects.anomalies.is_empty();
-        if nothing && !self.advanced {
-            self.uncommitted = false;
-            return Ok(false);
-        }
-        let names = to.names;
-        let here = Some(self.number);
-        for (key, value) in &commit.rows {
-            to.write(Record {
-                topic: &names.changelog,
-                partition: here,
-                key: Some(key),
-                value: value.as_deref(),
-                headers: None,
-            })?;
-        }
-        self.counts.rows += commit.rows.len() as u64;
-        for anomaly in self.effects.anomalies.drain(..) {
-            let Some(value) = to.anomaly_value(&anomaly) else {
-                continue;
-            };
-            to.write(Record {
-                topic: &names.anomalies,
-                partition: None,
-                key: Some(anomaly.workflow_id.as_bytes()),
-                value: Some(&value),
-                headers: Some(anomaly_headers(&anomaly)),
-            })?;
-            self.counts.anomalies += 1;
-        }
-        for session in &commit.sessions {
-            let value = match to.encoder.session(session) {
-                Ok(value) => value,
-                Err(error) => {
-                    happenings::unencodable("session", &session.workflow_id, &error);
-                    continue;
-                }
-            };
-            let key = Some(session.workflow_id.as_bytes());
-            to.write(Record {
-                topic: &names.sessions,
-                partition: here,
-                key,
-                value: Some(&value),
-                headers: None,
-            })?;
-            self.counts.sessions += 1;
-        }
-        for letter in self.dead_letters.drain(..) {
-            to.write(Record {
-                topic: &names.dead_letters,
-                partition: None,
-                key: letter.key.as_deref(),
-                value: letter.value.as_deref(),
-                headers: Some(letter.headers(&names.events)),
-            })?;
+        let outputs = commit.sessions.len() + self.effects.anomalies.len();
+        if commit.rows.is_empty() && outputs == 0 && !advanced {
+            return;
         }
         self.transaction += 1;
-        let progress = self.progress(to.written_by).encode();
-        to.write(Record {
-            topic: &names.changelog,
-            partition: here,
-            key: Some(progress::KEY),
-            value: Some(&progress),
-            headers: None,
-        })?;
-        Ok(true)
-    }
-
-    fn progress(&self, written_by: &str) -> Progress {
+        let counts = std::mem::take(&mut self.counts);
+        let mut outbox = Outbox::new(self.next_offset, self.transaction, counts);
+        outbox.add_rows(&mut commit.rows);
+        for anomaly in self.effects.anomalies.drain(..) {
+            outbox.add_anomaly(&anomaly, press);
+        }
+        for session in commit.sessions.drain(..) {
+            outbox.add_session(session, press);
+        }
+        for letter in self.dead_letters.drain(..) {
+            outbox.add_dead_letter(letter, press);
+        }
         let mut counts = self.totals;
-        counts.add(&self.counts);
-        Progress {
+        counts.add(&outbox.counts);
+        outbox.add_progress(&Progress {
             next_offset: self.next_offset,
             stream_time: self.shard.stream_time(),
             transaction: self.transaction,
             written_by: written_by.to_owned(),
             counts,
             ..Progress::default()
-        }
+        });
+        self.outbox = Some(outbox);
     }
 
-    /// What was written has been committed; returns what it was.
+    /// What waits to be committed.
+    pub fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
+    }
+
+    /// The outbox has been committed; returns what it counted for.
     pub fn committed(&mut self) -> Counts {
-        self.advanced = false;
-        self.uncommitted = false;
-        let counts = std::mem::take(&mut self.counts);
+        let counts = self
+            .outbox
+            .take()
+            .map_or(Counts::default(), |outbox| outbox.counts);
         self.totals.add(&counts);
         counts
     }
@@ -354,57 +301,5 @@ impl Partition {
         };
         happenings::lag(self.number, records, seconds);
         happenings::state(self.number, self.shard.open_workflows());
-    }
-}
-
-/// Where a partition writes to.
-pub(crate) struct Writer<'a> {
-    pub transactor: &'a mut Transactor,
-    pub encoder: &'a mut Encoder,
-    pub names: &'a Names,
-    pub format: Format,
-    pub written_by: &'a str,
-    pub deadline: Instant,
-}
-
-impl Writer<'_> {
-    fn write(&mut self, record: Record<'_>) -> Result<(), Failure> {
-        self.transactor.write(record, self.deadline)
-    }
-
-    fn anomaly_value(&mut self, anomaly: &Anomaly) -> Option<Vec<u8>> {
-        let told = |error: &dyn std::error::Error| {
-            happenings::unencodable("anomaly", &anomaly.workflow_id, error)
-        };
-        match self.format {
-            Format::Avro => self
-                .encoder
-                .anomaly(anomaly)
-                .map_err(|error| told(&error))
-                .ok(),
-            Format::Json => serde_json::to_vec(anomaly)
-                .map_err(|error| told(&error))
-                .ok(),
-        }
-    }
-}
-
-/// Header of an anomaly record: the signal's name.
-pub const HEADER_SIGNAL: &str = "signal";
-/// Header of an anomaly record: its severity.
-pub const HEADER_SEVERITY: &str = "severity";
-/// Header of an anomaly record: opened, updated, resolved or retracted.
-pub const HEADER_STATUS: &str = "status";
-/// Header of an anomaly record: the type of the workflow, where it has one.
-pub const HEADER_WORKFLOW_TYPE: &str = "workflow_type";
-
-fn anomaly_headers(anomaly: &Anomaly) -> OwnedHeaders {
-    let headers = OwnedHeaders::new_with_capacity(4)
-        .insert(text(HEADER_SIGNAL, &anomaly.signal))
-        .insert(text(HEADER_SEVERITY, anomaly.severity.as_str()))
-        .insert(text(HEADER_STATUS, anomaly.status.as_str()));
-    match &anomaly.workflow_type {
-        Some(workflow_type) => headers.insert(text(HEADER_WORKFLOW_TYPE, workflow_type)),
-        None => headers,
     }
 }

@@ -15,8 +15,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use crate::clients::{Clients, Deliveries};
 use crate::outcome::{Error, Failure};
 
-/// How long the producer sleeps between two looks at the records that are still out.
-const DRAIN_STEP: Duration = Duration::from_millis(1);
+/// Pause between two looks at the records that are still out.
+const DRAIN_STEP: Duration = Duration::from_micros(500);
 /// How long the abort of a failed transaction may take before the producer is given up.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 /// How long one call of it may take.
@@ -79,7 +79,7 @@ impl Transactor {
                             "the records written before are still not taken",
                         ));
                     }
-                    self.producer.poll(DRAIN_STEP);
+                    self.pause();
                     base = back;
                 }
                 Err((error, _)) => return Err(self.judge("writing", &error)),
@@ -105,7 +105,7 @@ impl Transactor {
                     "records are still not taken",
                 ));
             }
-            self.producer.poll(DRAIN_STEP);
+            self.pause();
         }
         self.producer
             .commit_transaction(remaining(deadline))
@@ -129,7 +129,7 @@ impl Transactor {
                 {
                     self.producer.poll(Duration::ZERO);
                     while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-                        self.producer.poll(DRAIN_STEP);
+                        self.pause();
                     }
                 }
                 Err(error) => return Err(self.judge("aborting", &error)),
@@ -140,6 +140,13 @@ impl Transactor {
         self.producer.context().take_refused();
         self.open = false;
         Ok(())
+    }
+
+    /// Serves what the client tells, then sleeps: polling for a millisecond or less would spin, because the client
+    /// counts in whole milliseconds.
+    fn pause(&self) {
+        self.producer.poll(Duration::ZERO);
+        std::thread::sleep(DRAIN_STEP);
     }
 
     fn judge(&self, during: &'static str, error: &KafkaError) -> Failure {

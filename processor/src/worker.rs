@@ -22,6 +22,9 @@ use crate::rebalance::{Member, Membership};
 
 /// Records taken between two looks at the clock.
 const TURN_RECORDS: usize = 256;
+/// How often the last commit is tried while the group rebalances, and how long the pause between is.
+const LEAVE_ATTEMPTS: u32 = 10;
+const LEAVE_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the next record while state is being restored.
 const RESTORING_POLL: Duration = Duration::from_millis(10);
 /// Pause between two looks at partitions that other members hold, in a run with `exit_at_end`.
@@ -160,6 +163,9 @@ impl Worker {
 
     /// A batch of records, a commit if one is due, a wait if there is nothing to do. True: everything is done.
     fn turn(&mut self, member: &Member) -> Result<bool, Failure> {
+        if let Some(failure) = self.membership.engine().take_failure() {
+            return Err(failure);
+        }
         self.prepare(member)?;
         let mut drained = false;
         for _ in 0..TURN_RECORDS {
@@ -180,7 +186,7 @@ impl Worker {
         let due = engine.is_due(drained, now);
         let restoring = engine.is_restoring();
         drop(engine);
-        if due {
+        if due && !self.mender.is_pausing() {
             self.commit(member, false)?;
         }
         if self.is_finished(member)? {
@@ -294,11 +300,25 @@ impl Worker {
         Ok(finished)
     }
 
-    /// The last commit of an orderly end.
+    /// The last commit of an orderly end; a rebalance that is under way may refuse it a few times.
     fn leave(&mut self, member: &Member) {
-        if let Err(failure) = self.commit(member, true) {
+        for attempt in 1.. {
+            let Err(failure) = self.commit(member, true) else {
+                return;
+            };
+            let aborted = self.membership.engine().abort().is_ok();
+            if matches!(failure.remedy, Remedy::Resend) && aborted && attempt < LEAVE_ATTEMPTS {
+                self.membership.engine().keep_unsent();
+                let settled = member
+                    .poll(LEAVE_PAUSE)
+                    .map_or(Ok(()), |polled| self.take(polled));
+                if settled.is_ok() {
+                    continue;
+                }
+            }
             happenings::left_uncommitted(self.thread, &failure);
             self.membership.engine().abandon();
+            return;
         }
     }
 
@@ -310,13 +330,16 @@ impl Worker {
             Remedy::Stop(error) => return Err(*error),
             Remedy::Rebuild { .. } => true,
             // what cannot be aborted is ended by the next producer
-            Remedy::Retry | Remedy::Rejoin => engine.abort().is_err(),
+            Remedy::Resend | Remedy::Retry | Remedy::Rejoin => engine.abort().is_err(),
         };
         if rebuild {
             engine.drop_producer();
         }
         if matches!(failure.remedy, Remedy::Rejoin) {
             return Ok(true);
+        }
+        if matches!(failure.remedy, Remedy::Resend) && !rebuild && engine.keep_unsent() {
+            return Ok(false);
         }
         match engine.distrust(member, rebuild) {
             Ok(()) => Ok(false),

@@ -92,10 +92,17 @@ impl Archive {
     pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
         let store = Arc::new(ArchiveStore::new(root.into()));
         let context = session(&store, &config)?;
-        let archive = Self { context, store, config: Arc::new(config) };
+        let archive = Self {
+            context,
+            store,
+            config: Arc::new(config),
+        };
         for table in Table::ALL {
             let provider = ArchiveTable::new(table, Arc::clone(&archive.store));
-            archive.context.register_table(table.name(), Arc::new(provider)).map_err(Error::from_engine)?;
+            archive
+                .context
+                .register_table(table.name(), Arc::new(provider))
+                .map_err(Error::from_engine)?;
         }
         for view in VIEWS {
             archive.define(view)?;
@@ -126,16 +133,28 @@ impl Archive {
     }
 
     /// How the query will be run. Lists files and reads footers, but no rows.
-    async fn plan(&self, sql: &str, snapshot: Arc<Snapshot>) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), Unplanned> {
+    async fn plan(
+        &self,
+        sql: &str,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), Unplanned> {
         let statement = read_only::admit(sql, &self.config)?;
         let mut state = self.context.state();
         state.config_mut().set_extension(snapshot);
         self.check_names(&state.resolve_table_references(&statement)?)?;
         let plan = match state.statement_to_plan(statement).await {
             Ok(plan) => plan,
-            Err(error) => return Err(self.check_function(&error).map_or(Unplanned::Failed(error), Unplanned::Refused)),
+            Err(error) => {
+                return Err(self
+                    .check_function(&error)
+                    .map_or(Unplanned::Failed(error), Unplanned::Refused));
+            }
         };
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
         let plan = state.create_physical_plan(&text_for_unions(plan)?).await?;
         Ok((plan, state.task_ctx()))
     }
@@ -152,14 +171,24 @@ impl Archive {
 
     /// Every table, then every view, in the order in which the documentation tells them.
     pub fn relations(&self) -> Vec<Relation> {
-        let tables = Table::ALL.map(|table| Relation { name: table.name(), is_view: false, about: about(table) });
-        let views = VIEWS.iter().map(|view| Relation { name: view.name, is_view: true, about: view.about() });
+        let tables = Table::ALL.map(|table| Relation {
+            name: table.name(),
+            is_view: false,
+            about: about(table),
+        });
+        let views = VIEWS.iter().map(|view| Relation {
+            name: view.name,
+            is_view: true,
+            about: view.about(),
+        });
         tables.into_iter().chain(views).collect()
     }
 
     /// The columns of a table or view; none when there is no such thing.
     pub fn columns(&self, relation: &str) -> Vec<ColumnInfo> {
-        let Some(Ok(provider)) = self.context.table_provider(relation).now_or_never() else { return Vec::new() };
+        let Some(Ok(provider)) = self.context.table_provider(relation).now_or_never() else {
+            return Vec::new();
+        };
         let table = Table::from_name(relation);
         let view = VIEWS.iter().find(|view| view.name == relation);
         let schema = provider.schema();
@@ -167,14 +196,22 @@ impl Archive {
         fields
             .map(|field| {
                 let name = field.name().as_str();
-                let declared = table.and_then(|table| table.columns().iter().find(|column| column.name == name));
+                let declared = table
+                    .and_then(|table| table.columns().iter().find(|column| column.name == name));
                 let about = match (declared, view) {
                     (Some(column), _) => column.doc.to_owned(),
                     (None, Some(view)) => view.about_column(name).unwrap_or_default().to_owned(),
                     (None, None) => about_folder_column(name).to_owned(),
                 };
-                let kind = declared.map_or_else(|| type_name(field.data_type()), |column| column.kind.name().to_owned());
-                ColumnInfo { name: name.to_owned(), kind, about }
+                let kind = declared.map_or_else(
+                    || type_name(field.data_type()),
+                    |column| column.kind.name().to_owned(),
+                );
+                ColumnInfo {
+                    name: name.to_owned(),
+                    kind,
+                    about,
+                }
             })
             .collect()
     }
@@ -195,19 +232,36 @@ impl Archive {
 
     /// Registers a view. Planning it touches nothing but names, so it is ready at once.
     fn define(&self, view: &View) -> Result<(), Error> {
-        let plan = self.context.state().create_logical_plan(view.sql).now_or_never().unwrap_or_else(|| {
-            Err(DataFusionError::Internal(format!("view {} waits for something while it is planned", view.name)))
-        });
-        let plan = plan.map_err(|error| Error::Engine(format!("view {}: {}", view.name, Error::from_engine(error))))?;
+        let plan = self
+            .context
+            .state()
+            .create_logical_plan(view.sql)
+            .now_or_never()
+            .unwrap_or_else(|| {
+                Err(DataFusionError::Internal(format!(
+                    "view {} waits for something while it is planned",
+                    view.name
+                )))
+            });
+        let plan = plan.map_err(|error| {
+            Error::Engine(format!("view {}: {}", view.name, Error::from_engine(error)))
+        })?;
         let table = ViewTable::new(plan, Some(view.sql.to_owned()));
-        self.context.register_table(view.name, Arc::new(table)).map_err(Error::from_engine)?;
+        self.context
+            .register_table(view.name, Arc::new(table))
+            .map_err(Error::from_engine)?;
         Ok(())
     }
 
     /// The engine suggests functions by another measure; ours, where it speaks of one.
     fn check_function(&self, error: &DataFusionError) -> Option<Error> {
-        let DataFusionError::Plan(message) = error.find_root() else { return None };
-        let name = message.strip_prefix("Invalid function '")?.split('\'').next()?;
+        let DataFusionError::Plan(message) = error.find_root() else {
+            return None;
+        };
+        let name = message
+            .strip_prefix("Invalid function '")?
+            .split('\'')
+            .next()?;
         let functions = self.functions();
         let hint = match nearest(name, functions.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
@@ -221,7 +275,10 @@ impl Archive {
         for name in names {
             let known = match name.schema() {
                 None if self.context.table_function(name.table()).is_ok() => true,
-                None | Some(SCHEMA) => self.context.table_exist(name.clone()).map_err(Error::from_engine)?,
+                None | Some(SCHEMA) => self
+                    .context
+                    .table_exist(name.clone())
+                    .map_err(Error::from_engine)?,
                 // The engine answers for its own schema, and says no to others.
                 Some(_) => true,
             };
@@ -232,7 +289,10 @@ impl Archive {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
                 };
-                return Err(Error::Query(format!("no table or view {}; {hint}", name.table())));
+                return Err(Error::Query(format!(
+                    "no table or view {}; {hint}",
+                    name.table()
+                )));
             }
         }
         Ok(())
@@ -272,7 +332,10 @@ impl Rows {
                 }
             }
         });
-        Self { schema, batches: batches.boxed() }
+        Self {
+            schema,
+            batches: batches.boxed(),
+        }
     }
 
     /// Names and types of the columns of the answer.
@@ -292,7 +355,9 @@ impl Stream for Rows {
 /// Waits for work that recurses as deep as a query is nested: it has a thread of its own with room for that.
 ///
 /// Dropping the future leaves the work to end by itself, which is soon: planning runs no query.
-async fn on_deep_stack<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+async fn on_deep_stack<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
     let (send, receive) = oneshot::channel();
     let runtime = Handle::current();
     std::thread::Builder::new()
@@ -303,7 +368,9 @@ async fn on_deep_stack<T: Send + 'static>(work: impl Future<Output = T> + Send +
             let _ = send.send(runtime.block_on(work));
         })
         .map_err(|error| Error::Engine(format!("no thread to plan the query on: {error}")))?;
-    receive.await.map_err(|_| Error::Engine("planning the query came to no end".to_owned()))
+    receive
+        .await
+        .map_err(|_| Error::Engine("planning the query came to no end".to_owned()))
 }
 
 /// `json_get` and `->` give a union of types, which no format can write: as text at the end of a query.
@@ -316,7 +383,9 @@ fn text_for_unions(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
         .map(|(qualifier, field)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
             match is_union(field) {
-                true => json_union_to_text_udf().call(vec![column]).alias_qualified(qualifier.cloned(), field.name()),
+                true => json_union_to_text_udf()
+                    .call(vec![column])
+                    .alias_qualified(qualifier.cloned(), field.name()),
                 false => column,
             }
         })
@@ -329,7 +398,9 @@ fn text_for_unions(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
 async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error {
     if Error::is_about_bytes(&error) {
         let (opened, root) = (snapshot.opened(), root.to_owned());
-        if let Ok(Some(found)) = tokio::task::spawn_blocking(move || find_damaged(&root, &opened)).await {
+        if let Ok(Some(found)) =
+            tokio::task::spawn_blocking(move || find_damaged(&root, &opened)).await
+        {
             return found;
         }
     }
@@ -344,8 +415,12 @@ fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext,
         .with_list_files_cache_limit(0)
         .with_metadata_cache_limit(bytes(config.footer_cache_bytes_max))
         .with_file_statistics_cache_limit(bytes(config.statistics_cache_bytes_max));
-    const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).expect("3 is not 0");
-    let memory = TrackConsumersPool::new(FairSpillPool::new(bytes(config.memory_bytes_max)), CONSUMERS_NAMED);
+    const CONSUMERS_NAMED: std::num::NonZeroUsize =
+        std::num::NonZeroUsize::new(3).expect("3 is not 0");
+    let memory = TrackConsumersPool::new(
+        FairSpillPool::new(bytes(config.memory_bytes_max)),
+        CONSUMERS_NAMED,
+    );
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(memory))
         .with_disk_manager_builder(spill(config))
@@ -364,8 +439,10 @@ fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext,
     // Each parallel part of a sort keeps this much back for merging what it spilled; the default, 10 MB, is for a
     // machine that has nothing else to do.
     let parts = config.threads_effective().max(1);
-    options.execution.sort_spill_reservation_bytes =
-        options.execution.sort_spill_reservation_bytes.min(bytes(config.memory_bytes_max) / (SORT_SHARE * parts));
+    options.execution.sort_spill_reservation_bytes = options
+        .execution
+        .sort_spill_reservation_bytes
+        .min(bytes(config.memory_bytes_max) / (SORT_SHARE * parts));
     // Views stand on views; a condition needs a pass for some of the steps down to the files. It ends when nothing changes.
     options.optimizer.max_passes = OPTIMIZER_PASSES_MAX;
     options.execution.parquet.pushdown_filters = true;
@@ -388,8 +465,11 @@ fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext,
 /// Where queries spill. A folder that cannot be made means that nothing spills: queries that would, end at the limit of
 /// memory and say so.
 fn spill(config: &Config) -> DiskManagerBuilder {
-    let builder = DiskManagerBuilder::default().with_max_temp_directory_size(config.spill_bytes_max);
-    let Some(folder) = &config.spill_dir else { return builder.with_mode(DiskManagerMode::OsTmpDirectory) };
+    let builder =
+        DiskManagerBuilder::default().with_max_temp_directory_size(config.spill_bytes_max);
+    let Some(folder) = &config.spill_dir else {
+        return builder.with_mode(DiskManagerMode::OsTmpDirectory);
+    };
     match std::fs::create_dir_all(folder) {
         Ok(()) => {
             remove_left_behind(folder);
@@ -404,12 +484,24 @@ fn spill(config: &Config) -> DiskManagerBuilder {
 
 /// Removes spill folders that a killed process left. Best effort: another process may be doing the same.
 fn remove_left_behind(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
-        let old = entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| {
-            SystemTime::now().duration_since(modified).is_ok_and(|age| age > SPILL_LEFT_BEHIND)
-        });
-        if old && entry.file_name().to_string_lossy().starts_with("datafusion-") {
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| {
+                SystemTime::now()
+                    .duration_since(modified)
+                    .is_ok_and(|age| age > SPILL_LEFT_BEHIND)
+            });
+        if old
+            && entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("datafusion-")
+        {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -418,16 +510,22 @@ fn remove_left_behind(folder: &Path) {
 /// What a row of a table is.
 fn about(table: Table) -> &'static str {
     match table {
-        Table::Events => "One row for each event as it was archived; an event that was sent twice is two rows.",
+        Table::Events => {
+            "One row for each event as it was archived; an event that was sent twice is two rows."
+        }
         Table::Sessions => "One row for each published revision of a workflow's session.",
         Table::Anomalies => "One row for each published revision of a finding.",
-        Table::DeadLetters => "One row for each record that could not be taken, with its bytes and the reason.",
+        Table::DeadLetters => {
+            "One row for each record that could not be taken, with its bytes and the reason."
+        }
     }
 }
 
 fn about_folder_column(name: &str) -> &'static str {
     match name {
-        _ if name == FOLDER_COLUMNS[0] => "Day of the folder: of Kafka's timestamp of the file's first row, UTC. Filters on it skip files unread.",
+        _ if name == FOLDER_COLUMNS[0] => {
+            "Day of the folder: of Kafka's timestamp of the file's first row, UTC. Filters on it skip files unread."
+        }
         _ if name == FOLDER_COLUMNS[1] => "Hour of the folder, 0 to 23.",
         _ => "",
     }

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Result as EngineResult, ScalarValue, Statistics, TableReference, project_schema};
+use datafusion::common::{
+    DFSchema, Result as EngineResult, ScalarValue, Statistics, TableReference, project_schema,
+};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::file_format::parquet::transform_schema_to_view;
 use datafusion::datasource::listing::PartitionedFile;
@@ -64,21 +66,44 @@ impl ArchiveTable {
             Table::DeadLetters => None,
         };
         let archived = table.schema();
-        let shown: Vec<_> = archived.fields().iter().filter(|field| field.name() != UNDECODABLE).cloned().collect();
+        let shown: Vec<_> = archived
+            .fields()
+            .iter()
+            .filter(|field| field.name() != UNDECODABLE)
+            .cloned()
+            .collect();
         let file_schema = Arc::new(transform_schema_to_view(&Schema::new(shown)));
         let folders = vec![
             Arc::new(Field::new(FOLDER_COLUMNS[0], DataType::Date32, false)),
             Arc::new(Field::new(FOLDER_COLUMNS[1], DataType::Int8, false)),
         ];
         let fingerprint = Arc::new(SchemaFingerprint::from_schema(&file_schema));
-        Self { table, schema: TableSchema::builder(file_schema).with_table_partition_cols(folders).build(), required, fingerprint, store }
+        Self {
+            table,
+            schema: TableSchema::builder(file_schema)
+                .with_table_partition_cols(folders)
+                .build(),
+            required,
+            fingerprint,
+            store,
+        }
     }
 
     /// The files that can hold rows for these filters on `date` and `hour`.
-    fn prune_folders(&self, files: &[ArchiveFile], filters: &[Expr]) -> EngineResult<Vec<PartitionedFile>> {
-        let filters: Vec<Expr> =
-            filters.iter().filter(|filter| expr_applicable_for_cols(&FOLDER_COLUMNS, filter)).cloned().collect();
-        let folders = DFSchema::from_unqualified_fields(self.schema.table_partition_cols().clone(), Default::default())?;
+    fn prune_folders(
+        &self,
+        files: &[ArchiveFile],
+        filters: &[Expr],
+    ) -> EngineResult<Vec<PartitionedFile>> {
+        let filters: Vec<Expr> = filters
+            .iter()
+            .filter(|filter| expr_applicable_for_cols(&FOLDER_COLUMNS, filter))
+            .cloned()
+            .collect();
+        let folders = DFSchema::from_unqualified_fields(
+            self.schema.table_partition_cols().clone(),
+            Default::default(),
+        )?;
         let mut kept = Vec::new();
         for file in files {
             let mut part = PartitionedFile::from(ObjectMeta {
@@ -88,7 +113,10 @@ impl ArchiveTable {
                 e_tag: None,
                 version: None,
             });
-            part.partition_values = vec![ScalarValue::Date32(Some(file.date)), ScalarValue::Int8(Some(file.hour))];
+            part.partition_values = vec![
+                ScalarValue::Date32(Some(file.date)),
+                ScalarValue::Int8(Some(file.hour)),
+            ];
             kept.extend(filter_partitioned_file(part, &filters, &folders)?);
         }
         Ok(kept)
@@ -103,7 +131,10 @@ impl ArchiveTable {
     ) -> EngineResult<PartitionedFile> {
         let caches = &state.runtime_env().cache_manager;
         let meta = &file.object_meta;
-        let key = TableScopedPath { table: Some(TableReference::bare(self.table.name())), path: meta.location.clone() };
+        let key = TableScopedPath {
+            table: Some(TableReference::bare(self.table.name())),
+            path: meta.location.clone(),
+        };
         let cache = caches.get_file_statistic_cache();
         if let Some(kept) = cache.as_ref().and_then(|cache| cache.get(&key))
             && kept.is_valid_for(meta, &self.fingerprint)
@@ -115,12 +146,20 @@ impl ArchiveTable {
             .with_file_metadata_cache(Some(caches.get_file_metadata_cache()))
             .fetch_metadata()
             .await
-            .map_err(|error| Error::file(self.store.root(), meta.location.as_ref(), &error).into_engine())?;
-        let statistics =
-            Arc::new(DFParquetMetadata::statistics_from_parquet_metadata(&footer, self.schema.file_schema())?);
+            .map_err(|error| {
+                Error::file(self.store.root(), meta.location.as_ref(), &error).into_engine()
+            })?;
+        let statistics = Arc::new(DFParquetMetadata::statistics_from_parquet_metadata(
+            &footer,
+            self.schema.file_schema(),
+        )?);
         if let Some(cache) = cache {
-            let kept =
-                CachedFileMetadata::new(meta.clone(), Arc::clone(&self.fingerprint), Arc::clone(&statistics), None);
+            let kept = CachedFileMetadata::new(
+                meta.clone(),
+                Arc::clone(&self.fingerprint),
+                Arc::clone(&statistics),
+                None,
+            );
             cache.put(&key, kept);
         }
         Ok(file.with_statistics(statistics))
@@ -128,10 +167,19 @@ impl ArchiveTable {
 
     /// Index of the required column, if the statistics cannot rule out that some row lacks it.
     fn column_to_check(&self, statistics: &Statistics) -> EngineResult<Option<usize>> {
-        let Some(required) = self.required else { return Ok(None) };
+        let Some(required) = self.required else {
+            return Ok(None);
+        };
         let index = self.schema.file_schema().index_of(required)?;
-        let nulls = statistics.column_statistics.get(index).map(|column| column.null_count);
-        Ok(if nulls == Some(Precision::Exact(0)) { None } else { Some(index) })
+        let nulls = statistics
+            .column_statistics
+            .get(index)
+            .map(|column| column.null_count);
+        Ok(if nulls == Some(Precision::Exact(0)) {
+            None
+        } else {
+            Some(index)
+        })
     }
 }
 
@@ -145,13 +193,18 @@ impl TableProvider for ArchiveTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> EngineResult<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> EngineResult<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
-            .map(|filter| match expr_applicable_for_cols(&FOLDER_COLUMNS, filter) {
-                true => TableProviderFilterPushDown::Exact,
-                false => TableProviderFilterPushDown::Inexact,
-            })
+            .map(
+                |filter| match expr_applicable_for_cols(&FOLDER_COLUMNS, filter) {
+                    true => TableProviderFilterPushDown::Exact,
+                    false => TableProviderFilterPushDown::Inexact,
+                },
+            )
             .collect())
     }
 
@@ -167,15 +220,27 @@ impl TableProvider for ArchiveTable {
             .config()
             .get_extension::<Snapshot>()
             .unwrap_or_else(|| Arc::new(Snapshot::new(self.store.root())));
-        let listed = snapshot.files(self.table).await.map_err(Error::into_engine)?;
+        let listed = snapshot
+            .files(self.table)
+            .await
+            .map_err(Error::into_engine)?;
         let kept = self.prune_folders(&listed, filters)?;
         if kept.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(project_schema(table_schema, projection)?)));
+            return Ok(Arc::new(EmptyExec::new(project_schema(
+                table_schema,
+                projection,
+            )?)));
         }
         let files = self.store.files().map_err(Error::into_engine)?;
         let parts: Vec<PartitionedFile> = stream::iter(kept)
             .map(|file| self.with_statistics(state, &files, file))
-            .buffered(state.config_options().execution.meta_fetch_concurrency.get())
+            .buffered(
+                state
+                    .config_options()
+                    .execution
+                    .meta_fetch_concurrency
+                    .get(),
+            )
             .try_collect()
             .await?;
         let statistics = Statistics::try_merge_iter(
@@ -184,7 +249,10 @@ impl TableProvider for ArchiveTable {
         )?;
         let check = self.column_to_check(&statistics)?;
 
-        let options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..Default::default()
+        };
         let readers = WatchedReaders::new(
             Arc::clone(&files),
             state.runtime_env().cache_manager.get_file_metadata_cache(),
@@ -199,17 +267,25 @@ impl TableProvider for ArchiveTable {
             .with_statistics(statistics);
 
         let Some(check) = check else {
-            let scan = scan.with_projection_indices(projection.cloned())?.with_limit(limit);
+            let scan = scan
+                .with_projection_indices(projection.cloned())?
+                .with_limit(limit);
             return Ok(DataSourceExec::from_data_source(scan.build()));
         };
         // The column is read for the check, at the end of the projection, and dropped again.
-        let wanted = projection.cloned().unwrap_or_else(|| (0..table_schema.fields().len()).collect());
+        let wanted = projection
+            .cloned()
+            .unwrap_or_else(|| (0..table_schema.fields().len()).collect());
         let mut read = wanted.clone();
         if !read.contains(&check) {
             read.push(check);
         }
-        let scan = DataSourceExec::from_data_source(scan.with_projection_indices(Some(read))?.build());
-        let there = Arc::new(IsNotNullExpr::new(col(table_schema.field(check).name(), &scan.schema())?));
+        let scan =
+            DataSourceExec::from_data_source(scan.with_projection_indices(Some(read))?.build());
+        let there = Arc::new(IsNotNullExpr::new(col(
+            table_schema.field(check).name(),
+            &scan.schema(),
+        )?));
         let filter = FilterExecBuilder::new(there, scan)
             .apply_projection(Some((0..wanted.len()).collect()))?
             .with_fetch(limit)

@@ -50,6 +50,10 @@ impl Default for Config {
 impl Config {
     /// Parallel parts of a query, with the number of cores filled in.
     pub fn threads_effective(&self) -> usize {
-        if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+        if self.threads > 0 {
+            self.threads
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
     }
 }

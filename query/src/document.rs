@@ -9,9 +9,16 @@ pub fn document(archive: &Archive) -> String {
     let mut text = String::new();
     for relation in archive.relations() {
         let kind = if relation.is_view { "view" } else { "table" };
-        let _ = writeln!(text, "### `{}` ({kind})\n\n{}\n", relation.name, relation.about);
+        let _ = writeln!(
+            text,
+            "### `{}` ({kind})\n\n{}\n",
+            relation.name, relation.about
+        );
         let view = VIEWS.iter().find(|view| view.name == relation.name);
-        if let Some(remarks) = view.map(crate::View::remarks).filter(|remarks| !remarks.is_empty()) {
+        if let Some(remarks) = view
+            .map(crate::View::remarks)
+            .filter(|remarks| !remarks.is_empty())
+        {
             let _ = writeln!(text, "{remarks}\n");
         }
         let columns = archive.columns(relation.name);
@@ -21,7 +28,11 @@ pub fn document(archive: &Archive) -> String {
         }
         text.push_str("| column | type | meaning |\n|---|---|---|\n");
         for column in columns {
-            let _ = writeln!(text, "| `{}` | {} | {} |", column.name, column.kind, column.about);
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} |",
+                column.name, column.kind, column.about
+            );
         }
         text.push('\n');
     }

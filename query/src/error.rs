@@ -13,7 +13,9 @@ use crate::suggest::nearest;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It would write, or read something outside the archive (promise Q-1).
-    #[error("{what} is refused: SQL here only reads, and only the archive; use select, with, values, explain, describe or show")]
+    #[error(
+        "{what} is refused: SQL here only reads, and only the archive; use select, with, values, explain, describe or show"
+    )]
     Refused {
         /// The statement, by its first words.
         what: String,
@@ -61,13 +63,17 @@ impl Error {
             return ours.again();
         }
         match error.find_root() {
-            DataFusionError::SQL(error, _) => Self::Query(format!("this is no SQL: {}", plain(&error.to_string()))),
+            DataFusionError::SQL(error, _) => {
+                Self::Query(format!("this is no SQL: {}", plain(&error.to_string())))
+            }
             DataFusionError::SchemaError(error, _) => Self::Query(schema_message(error)),
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
                 Self::Query(plain(message))
             }
             DataFusionError::Execution(message) => Self::Query(plain(message)),
-            DataFusionError::ArrowError(error, _) if !is_about_bytes(error) => Self::Query(plain(&error.to_string())),
+            DataFusionError::ArrowError(error, _) if !is_about_bytes(error) => {
+                Self::Query(plain(&error.to_string()))
+            }
             DataFusionError::ResourcesExhausted(message) => Self::Limit(format!(
                 "query needs more memory or disk than it may have: {}; narrow it, or raise query.memory_bytes_max or \
                  query.spill_bytes_max",
@@ -81,7 +87,9 @@ impl Error {
     pub(crate) fn is_about_bytes(error: &DataFusionError) -> bool {
         ours(error).is_none()
             && match error.find_root() {
-                DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => true,
+                DataFusionError::ParquetError(_)
+                | DataFusionError::ObjectStore(_)
+                | DataFusionError::IoError(_) => true,
                 DataFusionError::ArrowError(error, _) => is_about_bytes(error),
                 DataFusionError::External(_) | DataFusionError::Internal(_) => true,
                 _ => false,
@@ -99,7 +107,10 @@ impl Error {
         if path.try_exists().is_ok_and(|exists| !exists) {
             Self::Gone { path }
         } else {
-            Self::File { path, message: plain(&error.to_string()) }
+            Self::File {
+                path,
+                message: plain(&error.to_string()),
+            }
         }
     }
 
@@ -109,9 +120,15 @@ impl Error {
             Self::Refused { what } => Self::Refused { what: what.clone() },
             Self::Query(message) => Self::Query(message.clone()),
             Self::Limit(message) => Self::Limit(message.clone()),
-            Self::File { path, message } => Self::File { path: path.clone(), message: message.clone() },
+            Self::File { path, message } => Self::File {
+                path: path.clone(),
+                message: message.clone(),
+            },
             Self::Gone { path } => Self::Gone { path: path.clone() },
-            Self::Folder { path, message } => Self::Folder { path: path.clone(), message: message.clone() },
+            Self::Folder { path, message } => Self::Folder {
+                path: path.clone(),
+                message: message.clone(),
+            },
             Self::Engine(message) => Self::Engine(message.clone()),
         }
     }
@@ -137,14 +154,23 @@ fn ours(error: &DataFusionError) -> Option<&Error> {
 fn is_about_bytes(error: &ArrowError) -> bool {
     matches!(
         error,
-        ArrowError::ParquetError(_) | ArrowError::ExternalError(_) | ArrowError::IoError(_, _) | ArrowError::IpcError(_)
+        ArrowError::ParquetError(_)
+            | ArrowError::ExternalError(_)
+            | ArrowError::IoError(_, _)
+            | ArrowError::IpcError(_)
     )
 }
 
 fn schema_message(error: &SchemaError) -> String {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let names: Vec<&str> = valid_fields
+                .iter()
+                .map(|field| field.name.as_str())
+                .collect();
             let hint = match nearest(&field.name, names.iter().copied()) {
                 Some(name) => format!("did you mean {name}?"),
                 None if names.is_empty() => "there are no columns here".to_owned(),
@@ -158,11 +184,19 @@ fn schema_message(error: &SchemaError) -> String {
 
 /// One line without the engine's own preambles, backtraces and closing full stop.
 pub(crate) fn plain(message: &str) -> String {
-    let message = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(message);
+    let message = message
+        .split(DataFusionError::BACK_TRACE_SEP)
+        .next()
+        .unwrap_or(message);
     let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    for preamble in
-        ["External error: ", "Parquet error: ", "Arrow error: ", "External: ", "sql parser error: ", "Execution error: "]
-    {
+    for preamble in [
+        "External error: ",
+        "Parquet error: ",
+        "Arrow error: ",
+        "External: ",
+        "sql parser error: ",
+        "Execution error: ",
+    ] {
         while let Some(rest) = message.strip_prefix(preamble) {
             message = rest.to_owned();
         }
@@ -178,7 +212,10 @@ mod tests {
 
     #[test]
     fn our_errors_come_back_from_the_engine_whole() {
-        let error = Error::Folder { path: "/a".into(), message: "denied".into() };
+        let error = Error::Folder {
+            path: "/a".into(),
+            message: "denied".into(),
+        };
         let told = error.to_string();
         let back = Error::from_engine(error.into_engine().context("while scanning"));
         assert!(matches!(back, Error::Folder { .. }), "{back:?}");

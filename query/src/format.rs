@@ -10,7 +10,9 @@ use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use datafusion::arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter, WriterBuilder};
+use datafusion::arrow::json::writer::{
+    JsonArray, LineDelimited, Writer as JsonWriter, WriterBuilder,
+};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
@@ -35,7 +37,10 @@ pub enum Format {
 pub struct Sink<W: Write + Send>(Inner<W>);
 
 enum Inner<W: Write + Send> {
-    Csv { writer: Box<csv::Writer<W>>, flat: SchemaRef },
+    Csv {
+        writer: Box<csv::Writer<W>>,
+        flat: SchemaRef,
+    },
     Json(JsonWriter<W, JsonArray>),
     Ndjson(JsonWriter<W, LineDelimited>),
     Arrow(Box<StreamWriter<W>>),
@@ -50,15 +55,21 @@ impl<W: Write + Send> Sink<W> {
                 let flat = flat_schema(schema);
                 let mut writer = Box::new(csv::WriterBuilder::new().with_header(true).build(out));
                 // The head also where no row follows.
-                writer.write(&RecordBatch::new_empty(Arc::clone(&flat))).map_err(io_error)?;
+                writer
+                    .write(&RecordBatch::new_empty(Arc::clone(&flat)))
+                    .map_err(io_error)?;
                 Inner::Csv { writer, flat }
             }
             Format::Json => Inner::Json(WriterBuilder::new().with_explicit_nulls(true).build(out)),
-            Format::Ndjson => Inner::Ndjson(WriterBuilder::new().with_explicit_nulls(true).build(out)),
-            Format::Arrow => Inner::Arrow(Box::new(StreamWriter::try_new(out, schema).map_err(io_error)?)),
-            Format::Parquet => {
-                Inner::Parquet(Box::new(ArrowWriter::try_new(out, Arc::clone(schema), None).map_err(parquet_error)?))
+            Format::Ndjson => {
+                Inner::Ndjson(WriterBuilder::new().with_explicit_nulls(true).build(out))
             }
+            Format::Arrow => Inner::Arrow(Box::new(
+                StreamWriter::try_new(out, schema).map_err(io_error)?,
+            )),
+            Format::Parquet => Inner::Parquet(Box::new(
+                ArrowWriter::try_new(out, Arc::clone(schema), None).map_err(parquet_error)?,
+            )),
         }))
     }
 
@@ -68,7 +79,9 @@ impl<W: Write + Send> Sink<W> {
             return Ok(());
         }
         match &mut self.0 {
-            Inner::Csv { writer, flat } => writer.write(&flat_batch(batch, flat).map_err(io_error)?).map_err(io_error),
+            Inner::Csv { writer, flat } => writer
+                .write(&flat_batch(batch, flat).map_err(io_error)?)
+                .map_err(io_error),
             Inner::Json(writer) => writer.write(batch).map_err(io_error),
             Inner::Ndjson(writer) => writer.write(batch).map_err(io_error),
             Inner::Arrow(writer) => writer.write(batch).map_err(io_error),
@@ -98,18 +111,24 @@ impl<W: Write + Send> Sink<W> {
 
 /// CSV has no lists: they become JSON text.
 fn flat_schema(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match field.data_type().is_nested() {
-        true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-        false => Arc::clone(field),
-    });
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| match field.data_type().is_nested() {
+            true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+            false => Arc::clone(field),
+        });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn flat_batch(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(|column| match column.data_type().is_nested() {
-        true => json_text(column),
-        false => Ok(Arc::clone(column)),
-    });
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type().is_nested() {
+            true => json_text(column),
+            false => Ok(Arc::clone(column)),
+        });
     RecordBatch::try_new(Arc::clone(flat), columns.collect::<Result<_, _>>()?)
 }
 
@@ -124,10 +143,16 @@ fn json_text(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
             texts.append_null();
         } else if let Some(list) = list {
             let elements = list.value(row);
-            let elements = ArrayFormatter::try_new(elements.as_ref(), &options).map(|formatter| {
-                (0..elements.len()).map(|index| formatter.value(index).to_string()).collect::<Vec<_>>()
-            })?;
-            texts.append_value(serde_json::to_string(&elements).map_err(|error| ArrowError::ExternalError(error.into()))?);
+            let elements =
+                ArrayFormatter::try_new(elements.as_ref(), &options).map(|formatter| {
+                    (0..elements.len())
+                        .map(|index| formatter.value(index).to_string())
+                        .collect::<Vec<_>>()
+                })?;
+            texts.append_value(
+                serde_json::to_string(&elements)
+                    .map_err(|error| ArrowError::ExternalError(error.into()))?,
+            );
         } else {
             texts.append_value(formatter.value(row).to_string());
         }

@@ -32,9 +32,16 @@ pub(crate) struct ArchiveFile {
 /// The published files of `table` under `root`, oldest hour first. No folder means no files.
 pub(crate) fn list(root: &Path, table: Table) -> Result<Vec<ArchiveFile>> {
     let look = || listing::files(root, table).map_err(|error| Error::other(error.to_string()));
-    let newest: HashMap<i32, i64> = look()?.into_iter().map(|file| (file.partition, file.first_offset)).collect();
+    let newest: HashMap<i32, i64> = look()?
+        .into_iter()
+        .map(|file| (file.partition, file.first_offset))
+        .collect();
     let mut seen = look()?;
-    seen.retain(|file| newest.get(&file.partition).is_some_and(|newest| file.first_offset <= *newest));
+    seen.retain(|file| {
+        newest
+            .get(&file.partition)
+            .is_some_and(|newest| file.first_offset <= *newest)
+    });
     // Stable: within an hour the files stay in the order of partition and offset.
     seen.sort_by(|a, b| (&a.date, a.hour).cmp(&(&b.date, b.hour)));
     let mut files = Vec::with_capacity(seen.len());
@@ -42,11 +49,17 @@ pub(crate) fn list(root: &Path, table: Table) -> Result<Vec<ArchiveFile>> {
         let metadata = match std::fs::metadata(&file.path) {
             // Retention took it since the second look.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            found => found.map_err(|error| Error::new(error.kind(), format!("{}: {error}", file.path.display())))?,
+            found => found.map_err(|error| {
+                Error::new(error.kind(), format!("{}: {error}", file.path.display()))
+            })?,
         };
         let location = file.path.strip_prefix(root).ok().and_then(Path::to_str);
         let (Some(location), Some(date)) = (location, Date32Type::parse(&file.date)) else {
-            return Err(Error::other(format!("{} does not lie under {}", file.path.display(), root.display())));
+            return Err(Error::other(format!(
+                "{} does not lie under {}",
+                file.path.display(),
+                root.display()
+            )));
         };
         files.push(ArchiveFile {
             location: location.to_owned(),

@@ -43,13 +43,19 @@ pub(crate) fn admit(sql: &str, config: &Config) -> Result<Statement, Error> {
         .and_then(|mut parser| parser.parse_statements())
         .map_err(Error::from_engine)?;
     match (statements.pop_front(), statements.is_empty()) {
-        (None, _) => Err(Error::Query("query is empty; try `select * from workflows limit 10`".to_owned())),
-        (Some(_), false) => Err(Error::Query("more than one statement; send them one at a time".to_owned())),
+        (None, _) => Err(Error::Query(
+            "query is empty; try `select * from workflows limit 10`".to_owned(),
+        )),
+        (Some(_), false) => Err(Error::Query(
+            "more than one statement; send them one at a time".to_owned(),
+        )),
         (Some(statement), true) => {
             if reads(&statement) {
                 Ok(statement)
             } else {
-                Err(Error::Refused { what: first_words(&statement.to_string()) })
+                Err(Error::Refused {
+                    what: first_words(&statement.to_string()),
+                })
             }
         }
     }

@@ -30,8 +30,15 @@ pub(crate) struct WatchedReaders {
 
 impl WatchedReaders {
     /// Readers of `files` for the query of `snapshot`.
-    pub(crate) fn new(files: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>, snapshot: Arc<Snapshot>) -> Self {
-        Self { readers: CachedParquetFileReaderFactory::new(files, footers), snapshot }
+    pub(crate) fn new(
+        files: Arc<dyn ObjectStore>,
+        footers: Arc<FileMetadataCache>,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        Self {
+            readers: CachedParquetFileReaderFactory::new(files, footers),
+            snapshot,
+        }
     }
 }
 
@@ -43,8 +50,10 @@ impl ParquetFileReaderFactory for WatchedReaders {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> EngineResult<Box<dyn AsyncFileReader + Send>> {
-        self.snapshot.note_opened(file.object_meta.location.as_ref());
-        self.readers.create_reader(partition_index, file, metadata_size_hint, metrics)
+        self.snapshot
+            .note_opened(file.object_meta.location.as_ref());
+        self.readers
+            .create_reader(partition_index, file, metadata_size_hint, metrics)
     }
 }
 
@@ -54,7 +63,11 @@ pub(crate) fn find_damaged(root: &Path, opened: &[String]) -> Option<Error> {
     opened
         .iter()
         .take_while(|_| started.elapsed() < SEARCH_MAX)
-        .find_map(|location| read_through(&root.join(location)).err().map(|error| Error::file(root, location, &error)))
+        .find_map(|location| {
+            read_through(&root.join(location))
+                .err()
+                .map(|error| Error::file(root, location, &error))
+        })
 }
 
 fn read_through(path: &Path) -> Result<(), Box<dyn std::error::Error>> {

@@ -2,7 +2,9 @@
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::arrow::record_batch::RecordBatch;
 use serde::de::DeserializeOwned;
 
@@ -19,13 +21,17 @@ pub(crate) struct Bad {
 impl Bad {
     /// The error that a caller sees, who knows the row by its workflow.
     pub(crate) fn into_error(self, table: &str, workflow_id: &str) -> Error {
-        Error::Engine(format!("a row of {table} of workflow {workflow_id} cannot be read back: {self}"))
+        Error::Engine(format!(
+            "a row of {table} of workflow {workflow_id} cannot be read back: {self}"
+        ))
     }
 }
 
 /// The rows of some batches.
 pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
-    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |index| Row { batch, index }))
+    batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(move |index| Row { batch, index }))
 }
 
 /// A text as SQL writes it.
@@ -57,7 +63,9 @@ impl Row<'_> {
 
     pub(crate) fn int_if(&self, column: &str) -> Result<Option<i64>, Bad> {
         let cell = self.cell(column, &DataType::Int64)?;
-        Ok(cell.is_valid(0).then(|| cell.as_primitive::<Int64Type>().value(0)))
+        Ok(cell
+            .is_valid(0)
+            .then(|| cell.as_primitive::<Int64Type>().value(0)))
     }
 
     pub(crate) fn real(&self, column: &str) -> Result<f64, Bad> {
@@ -66,7 +74,9 @@ impl Row<'_> {
 
     pub(crate) fn real_if(&self, column: &str) -> Result<Option<f64>, Bad> {
         let cell = self.cell(column, &DataType::Float64)?;
-        Ok(cell.is_valid(0).then(|| cell.as_primitive::<Float64Type>().value(0)))
+        Ok(cell
+            .is_valid(0)
+            .then(|| cell.as_primitive::<Float64Type>().value(0)))
     }
 
     /// Microseconds since 1970 UTC.
@@ -76,21 +86,34 @@ impl Row<'_> {
 
     /// Microseconds since 1970 UTC.
     pub(crate) fn time_if(&self, column: &str) -> Result<Option<i64>, Bad> {
-        let cell = self.cell(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
-        Ok(cell.is_valid(0).then(|| cell.as_primitive::<TimestampMicrosecondType>().value(0)))
+        let cell = self.cell(
+            column,
+            &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        )?;
+        Ok(cell
+            .is_valid(0)
+            .then(|| cell.as_primitive::<TimestampMicrosecondType>().value(0)))
     }
 
     /// A list of texts; empty where there is none.
     pub(crate) fn texts(&self, column: &str) -> Result<Vec<String>, Bad> {
         let cell = self.batch_column(column)?.slice(self.index, 1);
         let Some(list) = cell.as_list_opt::<i32>() else {
-            return Err(bad(column, format!("is {}, expected a list", cell.data_type())));
+            return Err(bad(
+                column,
+                format!("is {}, expected a list", cell.data_type()),
+            ));
         };
         if list.is_null(0) {
             return Ok(Vec::new());
         }
         let texts = cast(&list.value(0), &DataType::Utf8).map_err(|error| bad(column, error))?;
-        Ok(texts.as_string::<i32>().iter().flatten().map(str::to_owned).collect())
+        Ok(texts
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// A word of a closed list, as the types of `schemas` read it.
@@ -99,26 +122,39 @@ impl Row<'_> {
     }
 
     /// A value that stands as JSON text; its default where there is none.
-    pub(crate) fn json_or_default<T: DeserializeOwned + Default>(&self, column: &str) -> Result<T, Bad> {
+    pub(crate) fn json_or_default<T: DeserializeOwned + Default>(
+        &self,
+        column: &str,
+    ) -> Result<T, Bad> {
         match self.text_if(column)? {
             Some(text) => serde_json::from_str(&text).map_err(|error| bad(column, error)),
             None => Ok(T::default()),
         }
     }
 
-    fn needed<T>(&self, column: &str, get: impl Fn(&Self, &str) -> Result<Option<T>, Bad>) -> Result<T, Bad> {
+    fn needed<T>(
+        &self,
+        column: &str,
+        get: impl Fn(&Self, &str) -> Result<Option<T>, Bad>,
+    ) -> Result<T, Bad> {
         get(self, column)?.ok_or_else(|| bad(column, "has no value"))
     }
 
     fn cell(&self, column: &str, wanted: &DataType) -> Result<ArrayRef, Bad> {
-        cast(&self.batch_column(column)?.slice(self.index, 1), wanted).map_err(|error| bad(column, error))
+        cast(&self.batch_column(column)?.slice(self.index, 1), wanted)
+            .map_err(|error| bad(column, error))
     }
 
     fn batch_column(&self, column: &str) -> Result<&ArrayRef, Bad> {
-        self.batch.column_by_name(column).ok_or_else(|| bad(column, "is not there"))
+        self.batch
+            .column_by_name(column)
+            .ok_or_else(|| bad(column, "is not there"))
     }
 }
 
 fn bad(column: &str, message: impl ToString) -> Bad {
-    Bad { column: column.to_owned(), message: message.to_string() }
+    Bad {
+        column: column.to_owned(),
+        message: message.to_string(),
+    }
 }

@@ -23,19 +23,34 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// A snapshot that has not looked yet.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), tables: Mutex::default(), opened: Mutex::default() }
+        Self {
+            root: root.to_owned(),
+            tables: Mutex::default(),
+            opened: Mutex::default(),
+        }
     }
 
     /// The files of a table: listed at the first call, the same ones after.
     pub(crate) async fn files(&self, table: Table) -> Result<Files, Error> {
-        let cell = Arc::clone(self.tables.lock().unwrap_or_else(PoisonError::into_inner).entry(table).or_default());
+        let cell = Arc::clone(
+            self.tables
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(table)
+                .or_default(),
+        );
         let listed = cell
             .get_or_try_init(|| async {
                 let root = self.root.clone();
                 match tokio::task::spawn_blocking(move || listing::list(&root, table)).await {
                     Ok(Ok(files)) => Ok(Arc::new(files)),
-                    Ok(Err(error)) => Err(Error::Folder { path: self.root.clone(), message: error.to_string() }),
-                    Err(error) => Err(Error::Engine(format!("listing the archive was cut short: {error}"))),
+                    Ok(Err(error)) => Err(Error::Folder {
+                        path: self.root.clone(),
+                        message: error.to_string(),
+                    }),
+                    Err(error) => Err(Error::Engine(format!(
+                        "listing the archive was cut short: {error}"
+                    ))),
                 }
             })
             .await?;
@@ -52,6 +67,11 @@ impl Snapshot {
 
     /// The files that the query has begun to read.
     pub(crate) fn opened(&self) -> Vec<String> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.opened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }

@@ -27,7 +27,10 @@ pub(crate) struct ArchiveStore {
 impl ArchiveStore {
     /// The files below `root`, which may come to exist later.
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, files: OnceLock::new() }
+        Self {
+            root,
+            files: OnceLock::new(),
+        }
     }
 
     /// The root of the archive.
@@ -37,7 +40,8 @@ impl ArchiveStore {
 
     /// The URL that the engine knows the archive by.
     pub(crate) fn url() -> ObjectStoreUrl {
-        ObjectStoreUrl::parse(URL).expect("the URL is a constant of this file and is parsed in its tests")
+        ObjectStoreUrl::parse(URL)
+            .expect("the URL is a constant of this file and is parsed in its tests")
     }
 
     /// Reads files by their path below the root.
@@ -45,14 +49,21 @@ impl ArchiveStore {
         if let Some(files) = self.files.get() {
             return Ok(Arc::clone(files));
         }
-        let files = LocalFileSystem::new_with_prefix(&self.root)
-            .map_err(|error| Error::Folder { path: self.root.clone(), message: error.to_string() })?;
+        let files =
+            LocalFileSystem::new_with_prefix(&self.root).map_err(|error| Error::Folder {
+                path: self.root.clone(),
+                message: error.to_string(),
+            })?;
         Ok(Arc::clone(self.files.get_or_init(|| Arc::new(files))))
     }
 }
 
 impl ObjectStoreRegistry for ArchiveStore {
-    fn register_store(&self, _url: &url::Url, _store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+    fn register_store(
+        &self,
+        _url: &url::Url,
+        _store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
         None
     }
 
@@ -60,7 +71,10 @@ impl ObjectStoreRegistry for ArchiveStore {
         if url.as_str() == URL {
             self.files().map_err(Error::into_engine)
         } else {
-            Err(Error::Refused { what: format!("reading {url}") }.into_engine())
+            Err(Error::Refused {
+                what: format!("reading {url}"),
+            }
+            .into_engine())
         }
     }
 }

@@ -69,7 +69,11 @@ pub async fn find(archive: &Archive, typed: &str) -> Result<Found, Error> {
     let begin = format!(
         "select distinct workflow_id from sessions where starts_with(workflow_id, {text}) order by workflow_id limit {SUGGESTIONS_MAX}"
     );
-    let mut begin = if typed.is_empty() { Vec::new() } else { ids(archive, &begin).await? };
+    let mut begin = if typed.is_empty() {
+        Vec::new()
+    } else {
+        ids(archive, &begin).await?
+    };
     match begin.len() {
         0 => {}
         1 => return Ok(Found::One(begin.remove(0))),
@@ -84,20 +88,33 @@ pub async fn find(archive: &Archive, typed: &str) -> Result<Found, Error> {
     let newest = format!(
         "select workflow_id from sessions group by workflow_id order by max(last_event_at) desc limit {SUGGESTIONS_MAX}"
     );
-    let mut others = if typed.is_empty() { Vec::new() } else { ids(archive, &near).await? };
+    let mut others = if typed.is_empty() {
+        Vec::new()
+    } else {
+        ids(archive, &near).await?
+    };
     if others.is_empty() {
         others = ids(archive, &newest).await?;
     }
     let events = format!("select workflow_id from events where workflow_id = {text} limit 1");
-    Ok(Found::Nothing { near: others, has_events: !ids(archive, &events).await?.is_empty() })
+    Ok(Found::Nothing {
+        near: others,
+        has_events: !ids(archive, &events).await?.is_empty(),
+    })
 }
 
 /// Loads a workflow by its whole id; none where no session of it is archived.
 pub async fn load(archive: &Archive, workflow_id: &str) -> Result<Option<Story>, Error> {
     let id = quoted(workflow_id);
-    let newest =
-        format!("select * from sessions where workflow_id = {id} order by revision desc, kafka_offset desc limit 1");
-    let Some(session) = rows(&archive.sql_all(&newest).await?).map(|row| session(&row)).next() else { return Ok(None) };
+    let newest = format!(
+        "select * from sessions where workflow_id = {id} order by revision desc, kafka_offset desc limit 1"
+    );
+    let Some(session) = rows(&archive.sql_all(&newest).await?)
+        .map(|row| session(&row))
+        .next()
+    else {
+        return Ok(None);
+    };
     let session = session.map_err(|bad| bad.into_error("sessions", workflow_id))?;
     let findings = format!(
         "select * from (select *, row_number() over (partition by anomaly_id order by revision desc, kafka_offset desc) as n, \
@@ -109,13 +126,20 @@ pub async fn load(archive: &Archive, workflow_id: &str) -> Result<Option<Story>,
         .collect::<Result<_, Bad>>()
         .map_err(|bad| bad.into_error("anomalies", workflow_id))?;
     let proofs = proofs(archive, &id, &findings).await?;
-    Ok(Some(Story { session, findings, proofs }))
+    Ok(Some(Story {
+        session,
+        findings,
+        proofs,
+    }))
 }
 
 /// The events that the findings name.
 async fn proofs(archive: &Archive, id: &str, findings: &[Anomaly]) -> Result<Vec<Proof>, Error> {
-    let mut named: Vec<&str> =
-        findings.iter().flat_map(|finding| finding.evidence.iter().chain(&finding.proved_by)).map(String::as_str).collect();
+    let mut named: Vec<&str> = findings
+        .iter()
+        .flat_map(|finding| finding.evidence.iter().chain(&finding.proved_by))
+        .map(String::as_str)
+        .collect();
     named.sort_unstable();
     named.dedup();
     named.truncate(PROOFS_MAX);

@@ -12,7 +12,11 @@ pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|name| {
             let lower = name.to_lowercase();
             let begins = typed.len() >= 3 && lower.starts_with(&typed);
-            let changes = if begins { 0 } else { levenshtein(&typed, &lower) };
+            let changes = if begins {
+                0
+            } else {
+                levenshtein(&typed, &lower)
+            };
             (changes, lower.len().abs_diff(typed.len()), name)
         })
         .filter(|(changes, _, _)| *changes <= changes_max)

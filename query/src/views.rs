@@ -45,13 +45,19 @@ impl View {
 
     /// What else there is to know: the paragraphs between the first line and the columns.
     pub fn remarks(&self) -> String {
-        let lines: Vec<&str> = self.head().skip(1).filter(|line| column_line(line).is_none()).collect();
+        let lines: Vec<&str> = self
+            .head()
+            .skip(1)
+            .filter(|line| column_line(line).is_none())
+            .collect();
         lines.join("\n").trim().to_owned()
     }
 
     /// The meaning of a column, if the head tells it.
     pub fn about_column(&self, column: &str) -> Option<&'static str> {
-        self.documented().find(|(name, _)| *name == column).map(|(_, meaning)| meaning)
+        self.documented()
+            .find(|(name, _)| *name == column)
+            .map(|(_, meaning)| meaning)
     }
 
     /// Every column that the head tells of, in order.
@@ -65,17 +71,26 @@ impl View {
     }
 
     fn head(&self) -> impl Iterator<Item = &'static str> {
-        self.sql[self.head_bytes()].lines().map(|line| line.trim_start_matches("--").trim())
+        self.sql[self.head_bytes()]
+            .lines()
+            .map(|line| line.trim_start_matches("--").trim())
     }
 
     fn head_bytes(&self) -> Range<usize> {
-        0..self.sql.split_inclusive('\n').take_while(|line| line.starts_with("--")).map(str::len).sum()
+        0..self
+            .sql
+            .split_inclusive('\n')
+            .take_while(|line| line.starts_with("--"))
+            .map(str::len)
+            .sum()
     }
 }
 
 /// Splits `column: meaning`; a line of prose has a space before its colon, or none.
 fn column_line(line: &'static str) -> Option<(&'static str, &'static str)> {
     let (name, meaning) = line.split_once(": ")?;
-    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_name = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     is_name.then_some((name, meaning))
 }

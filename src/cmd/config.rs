@@ -12,7 +12,9 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print every setting as it is in force, secrets masked, and where each value comes from that is not the default
-    #[command(after_help = "Examples:\n  throughline config show\n  THROUGHLINE_TOPICS__PARTITIONS=6 throughline config show | grep from")]
+    #[command(
+        after_help = "Examples:\n  throughline config show\n  THROUGHLINE_TOPICS__PARTITIONS=6 throughline config show | grep from"
+    )]
     Show,
 }
 

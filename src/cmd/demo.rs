@@ -44,17 +44,20 @@ pub struct Args {
 pub async fn run(args: &Args, context: &Context, is_temporary: bool) -> anyhow::Result<ExitCode> {
     let context = &for_demo(context);
     let claim = context.data.claim_up()?;
-    let mut kafka = match Kafka::start(context, &context.data.kafka(), is_temporary && !args.keep).await? {
-        Started::Ready(kafka) => kafka,
-        Started::Stopped => return Ok(ExitCode::from(stop::INTERRUPTED)),
-    };
+    let mut kafka =
+        match Kafka::start(context, &context.data.kafka(), is_temporary && !args.keep).await? {
+            Started::Ready(kafka) => kafka,
+            Started::Stopped => return Ok(ExitCode::from(stop::INTERRUPTED)),
+        };
     let mut running = Services::default();
     let played = tokio::select! {
         played = play(args, context, &claim, &kafka, &mut running, is_temporary) => played,
         () = context.stop.cancelled() => Ok(ExitCode::from(stop::INTERRUPTED)),
     };
     let kept = match &played {
-        Ok(_) if args.keep && !context.stop.is_cancelled() => keep(context, &mut running, &mut kafka).await,
+        Ok(_) if args.keep && !context.stop.is_cancelled() => {
+            keep(context, &mut running, &mut kafka).await
+        }
         _ => Ok(()),
     };
     let stopped = running.stop().await;
@@ -67,7 +70,10 @@ pub async fn run(args: &Args, context: &Context, is_temporary: bool) -> anyhow::
 fn for_demo(context: &Context) -> Context {
     let mut context = context.clone();
     let is_default = |key: &str| context.loaded.source(key) == "default.toml";
-    let (is_port_free, is_age_free) = (is_default("ingest.listen"), is_default("archiver.file_age_max_ms"));
+    let (is_port_free, is_age_free) = (
+        is_default("ingest.listen"),
+        is_default("archiver.file_age_max_ms"),
+    );
     let config = &mut context.loaded.config;
     if is_port_free {
         config.ingest.listen = "127.0.0.1:0".to_owned();
@@ -107,21 +113,35 @@ async fn play(
     ))?;
 
     // Ids of their own where an earlier playing may have left some.
-    let suffix = if is_temporary && kafka.is_local() { String::new() } else { format!(".{}", time::now_us() / 1_000_000) };
+    let suffix = if is_temporary && kafka.is_local() {
+        String::new()
+    } else {
+        format!(".{}", time::now_us() / 1_000_000)
+    };
     let (night, next_night) = nights(jiff::Timestamp::now())?;
     let incident = Telling::as_it_happened(night, &suffix)?;
     let control = Telling::told_properly(next_night, &suffix)?;
     let topics = &config.processor.topics;
     let mut stage = Stage {
-        doors: Doors::new(kafka.client.clone(), &topics.events, &started.ingest_address),
+        doors: Doors::new(
+            kafka.client.clone(),
+            &topics.events,
+            &started.ingest_address,
+        ),
         audience: Audience::seat(&kafka.client, &topics.anomalies, &topics.sessions).await?,
         suffix,
         paint,
     };
 
-    heading(paint, &format!("The incident, as it happens ({})", incident.workflow_id))?;
+    heading(
+        paint,
+        &format!("The incident, as it happens ({})", incident.workflow_id),
+    )?;
     let found = stage.play(&incident, true).await?;
-    heading(paint, &format!("The next night, told properly ({})", control.workflow_id))?;
+    heading(
+        paint,
+        &format!("The next night, told properly ({})", control.workflow_id),
+    )?;
     let quiet = stage.play(&control, false).await?;
     let is_right = report(paint, &found, &quiet)?;
 
@@ -133,14 +153,24 @@ async fn play(
         sql::answer(&archive, &query, Look::default(), &context.stop).await?;
         output::line("")?;
     }
-    heading(paint, &format!("The story (throughline explain {})", incident.workflow_id))?;
+    heading(
+        paint,
+        &format!("The story (throughline explain {})", incident.workflow_id),
+    )?;
     output::line(explain::tell(&story))?;
 
-    output::line(format!("\n{:.1} s from the first service's start to the story", since.elapsed().as_secs_f64()))?;
+    output::line(format!(
+        "\n{:.1} s from the first service's start to the story",
+        since.elapsed().as_secs_f64()
+    ))?;
     if !args.keep && is_temporary {
         output::line("everything of this run is deleted now; --keep leaves it up")?;
     }
-    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn heading(paint: Paint, text: &str) -> std::io::Result<()> {
@@ -149,43 +179,77 @@ fn heading(paint: Paint, text: &str) -> std::io::Result<()> {
 
 /// Says of each expected finding whether it was seen; true when all were and the proper telling was quiet.
 fn report(paint: Paint, found: &Outcome, quiet: &Outcome) -> std::io::Result<bool> {
-    heading(paint, &format!("What had to be found, each within {} s of the event that proves it", BOUND.as_secs()))?;
+    heading(
+        paint,
+        &format!(
+            "What had to be found, each within {} s of the event that proves it",
+            BOUND.as_secs()
+        ),
+    )?;
     for (expected, found) in EXPECTED.iter().zip(&found.found) {
         let (mark, latency) = match found {
             None => (paint.text(Style::Red, "missing "), String::new()),
-            Some(found) if found.latency > BOUND => {
-                (paint.text(Style::Yellow, "late    "), format!("{:>5} ms  ", found.latency.as_millis()))
-            }
-            Some(found) => (paint.text(Style::Green, "found   "), format!("{:>5} ms  ", found.latency.as_millis())),
+            Some(found) if found.latency > BOUND => (
+                paint.text(Style::Yellow, "late    "),
+                format!("{:>5} ms  ", found.latency.as_millis()),
+            ),
+            Some(found) => (
+                paint.text(Style::Green, "found   "),
+                format!("{:>5} ms  ", found.latency.as_millis()),
+            ),
         };
-        output::line(format!("{mark}{latency}{}: {} ({})", expected.signal, expected.what, expected.severity))?;
+        output::line(format!(
+            "{mark}{latency}{}: {} ({})",
+            expected.signal, expected.what, expected.severity
+        ))?;
     }
     for (signal, sentence) in &quiet.unwanted {
-        output::line(format!("{}told properly, and yet {signal}: {sentence}", paint.text(Style::Red, "wrong   ")))?;
+        output::line(format!(
+            "{}told properly, and yet {signal}: {sentence}",
+            paint.text(Style::Red, "wrong   ")
+        ))?;
     }
     if quiet.unwanted.is_empty() {
-        output::line(format!("{}told properly, it sets off none of them", paint.text(Style::Green, "quiet   ")))?;
+        output::line(format!(
+            "{}told properly, it sets off none of them",
+            paint.text(Style::Green, "quiet   ")
+        ))?;
     }
     Ok(found.is_complete() && quiet.unwanted.is_empty())
 }
 
 /// Waits until the archive has every event, the last snapshot and every finding of the incident.
-async fn await_archived(archive: &Archive, incident: &Telling, found: &Outcome) -> anyhow::Result<query::story::Story> {
+async fn await_archived(
+    archive: &Archive,
+    incident: &Telling,
+    found: &Outcome,
+) -> anyhow::Result<query::story::Story> {
     let since = Instant::now();
     let events = i64::try_from(incident.events.len())?;
     loop {
         let story = query::story::load(archive, &incident.workflow_id).await?;
         if let Some(story) = story {
-            let has = |id: &str| story.findings.iter().any(|finding| finding.anomaly_id == id);
+            let has = |id: &str| {
+                story
+                    .findings
+                    .iter()
+                    .any(|finding| finding.anomaly_id == id)
+            };
             let is_whole = story.session.counts.events >= events
-                && found.found.iter().flatten().all(|found| has(&found.anomaly_id))
+                && found
+                    .found
+                    .iter()
+                    .flatten()
+                    .all(|found| has(&found.anomaly_id))
                 && count_events(archive, &incident.workflow_id).await? >= events;
             if is_whole {
                 return Ok(story);
             }
         }
         if since.elapsed() > ARCHIVE_LIMIT {
-            bail!("the archive does not have the whole incident after {ARCHIVE_LIMIT:?}; look at the log");
+            bail!(
+                "the archive does not have the whole incident after {ARCHIVE_LIMIT:?}; look at the log"
+            );
         }
         tokio::time::sleep(ARCHIVE_LOOK).await;
     }
@@ -194,8 +258,14 @@ async fn await_archived(archive: &Archive, incident: &Telling, found: &Outcome) 
 async fn count_events(archive: &Archive, workflow_id: &str) -> anyhow::Result<i64> {
     let sql = format!("select count(*) from events where workflow_id = '{workflow_id}'");
     let batches = archive.sql_all(&sql).await?;
-    let column = batches.first().and_then(|batch| batch.columns().first()).context("a count has one column")?;
-    let counts = column.as_any().downcast_ref::<arrow::array::Int64Array>().context("a count is a number")?;
+    let column = batches
+        .first()
+        .and_then(|batch| batch.columns().first())
+        .context("a count has one column")?;
+    let counts = column
+        .as_any()
+        .downcast_ref::<arrow::array::Int64Array>()
+        .context("a count is a number")?;
     Ok(counts.value(0))
 }
 

@@ -18,7 +18,9 @@ const DISK_FREE_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status 1 when something is missing that this configuration needs.\n\nExamples:\n  throughline doctor\n  throughline doctor --brokers kafka-1:9092     also: does that Kafka answer, are its topics as they should be")]
+#[command(
+    after_help = "Exit status 1 when something is missing that this configuration needs.\n\nExamples:\n  throughline doctor\n  throughline doctor --brokers kafka-1:9092     also: does that Kafka answer, are its topics as they should be"
+)]
 pub struct Args {}
 
 /// What one look came to.
@@ -46,18 +48,32 @@ pub async fn run(_args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let cache_dir = cache_dir(context);
     let needs_java = kafka_given.is_none();
     let is_cached = cache_dir.as_deref().is_some_and(Distribution::is_cached);
-    let mut findings = vec![java(needs_java), maven(needs_java && !is_cached), kafka_cache(cache_dir.as_deref(), is_cached)];
+    let mut findings = vec![
+        java(needs_java),
+        maven(needs_java && !is_cached),
+        kafka_cache(cache_dir.as_deref(), is_cached),
+    ];
     findings.extend([
         build_tool("C compiler", "cc", "gcc"),
         // only for the configure script of librdkafka, which does not go on without it
         build_tool("C++ compiler", "c++", "g++"),
         build_tool("make", "make", "make"),
-        build_tool("Rust compiler", "rustc", "rustup (https://rustup.rs), version 1.95 or newer"),
+        build_tool(
+            "Rust compiler",
+            "rustc",
+            "rustup (https://rustup.rs), version 1.95 or newer",
+        ),
     ]);
     findings.push(data_folder(context));
     findings.push(disk(context.data.root()));
     findings.push(ingest_port(context));
-    let kafka = kafka_given.or_else(|| context.data.running().first().map(|found| context.kafka_at(&found.brokers)));
+    let kafka = kafka_given.or_else(|| {
+        context
+            .data
+            .running()
+            .first()
+            .map(|found| context.kafka_at(&found.brokers))
+    });
     match kafka {
         Some(kafka) => findings.extend(kafka_and_topics(context, &kafka).await),
         None => findings.push(Finding {
@@ -80,10 +96,18 @@ fn report(findings: &[Finding]) -> anyhow::Result<ExitCode> {
         };
         output::line(format!("{mark}{:<14}{}", finding.what, finding.found))?;
         if finding.verdict != Verdict::Good && !finding.remedy.is_empty() {
-            output::line(format!("{:8}{:14}{}", "", "", paint.text(Style::Bold, &finding.remedy)))?;
+            output::line(format!(
+                "{:8}{:14}{}",
+                "",
+                "",
+                paint.text(Style::Bold, &finding.remedy)
+            ))?;
         }
     }
-    let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Bad)
+        .count();
     if bad == 0 {
         output::line("\nEverything that this configuration needs is there.")?;
         return Ok(ExitCode::SUCCESS);
@@ -95,12 +119,17 @@ fn report(findings: &[Finding]) -> anyhow::Result<ExitCode> {
 fn java(is_needed: bool) -> Finding {
     let what = "Java";
     match Java::find() {
-        Ok(java) => good(what, format!("{} at {}", java.version(), java.program().display())),
+        Ok(java) => good(
+            what,
+            format!("{} at {}", java.version(), java.program().display()),
+        ),
         Err(error) => missing(
             what,
             is_needed,
             error.to_string(),
-            format!("apt-get install openjdk-17-jdk-headless   (any JDK from {JAVA_MAJOR_MIN} on; JAVA_HOME is looked at first)"),
+            format!(
+                "apt-get install openjdk-17-jdk-headless   (any JDK from {JAVA_MAJOR_MIN} on; JAVA_HOME is looked at first)"
+            ),
         ),
     }
 }
@@ -109,14 +138,24 @@ fn maven(is_needed: bool) -> Finding {
     let what = "Maven";
     match Maven::find() {
         Ok(maven) => good(what, maven.version().to_owned()),
-        Err(error) => missing(what, is_needed, error.to_string(), "apt-get install maven".to_owned()),
+        Err(error) => missing(
+            what,
+            is_needed,
+            error.to_string(),
+            "apt-get install maven".to_owned(),
+        ),
     }
 }
 
 fn kafka_cache(dir: Option<&Path>, is_cached: bool) -> Finding {
     let what = "Kafka's jars";
     let Some(dir) = dir else {
-        return missing(what, true, "no folder for them".to_owned(), "set HOME, or THROUGHLINE_CACHE to a folder".to_owned());
+        return missing(
+            what,
+            true,
+            "no folder for them".to_owned(),
+            "set HOME, or THROUGHLINE_CACHE to a folder".to_owned(),
+        );
     };
     match writable(dir) {
         Err(error) => missing(
@@ -126,7 +165,10 @@ fn kafka_cache(dir: Option<&Path>, is_cached: bool) -> Finding {
             "set THROUGHLINE_CACHE to a folder that can be written".to_owned(),
         ),
         Ok(()) if is_cached => good(what, format!("{KAFKA_VERSION} in {}", dir.display())),
-        Ok(()) => good(what, format!("will be fetched once, 43 MB, into {}", dir.display())),
+        Ok(()) => good(
+            what,
+            format!("will be fetched once, 43 MB, into {}", dir.display()),
+        ),
     }
 }
 
@@ -137,10 +179,15 @@ fn build_tool(what: &'static str, program: &str, package: &str) -> Finding {
             let text = String::from_utf8_lossy(&answer.stdout).into_owned();
             good(what, text.lines().next().unwrap_or_default().to_owned())
         }
-        _ => missing(what, false, "not found; needed to build, not to run".to_owned(), match program {
-            "rustc" => format!("install {package}"),
-            _ => format!("apt-get install {package}"),
-        }),
+        _ => missing(
+            what,
+            false,
+            "not found; needed to build, not to run".to_owned(),
+            match program {
+                "rustc" => format!("install {package}"),
+                _ => format!("apt-get install {package}"),
+            },
+        ),
     }
 }
 
@@ -181,7 +228,8 @@ fn disk(root: &Path) -> Finding {
             if bytes >= DISK_FREE_BYTES_MIN {
                 return good(what, text);
             }
-            let remedy = "free some space, or choose a folder on another disk with --data DIR".to_owned();
+            let remedy =
+                "free some space, or choose a folder on another disk with --data DIR".to_owned();
             missing(what, true, format!("{text} for {}", root.display()), remedy)
         }
     }
@@ -190,15 +238,23 @@ fn disk(root: &Path) -> Finding {
 fn ingest_port(context: &Context) -> Finding {
     let what = "ingest port";
     let listen = context.loaded.config.ingest.listen.clone();
-    let ours = context.data.running().iter().any(|running| running.ingest_address.as_deref() == Some(&listen));
+    let ours = context
+        .data
+        .running()
+        .iter()
+        .any(|running| running.ingest_address.as_deref() == Some(&listen));
     match TcpListener::bind(&listen) {
         Ok(_) => good(what, format!("{listen} is free")),
-        Err(_) if ours => good(what, format!("{listen} is in use by the ingest of this data folder")),
+        Err(_) if ours => good(
+            what,
+            format!("{listen} is in use by the ingest of this data folder"),
+        ),
         Err(error) => missing(
             what,
             true,
             format!("{listen}: {error}"),
-            "stop what listens there, or choose another with --set ingest.listen=127.0.0.1:7172".to_owned(),
+            "stop what listens there, or choose another with --set ingest.listen=127.0.0.1:7172"
+                .to_owned(),
         ),
     }
 }
@@ -213,7 +269,8 @@ async fn kafka_and_topics(context: &Context, kafka: &schemas::topics::KafkaClien
             "Kafka",
             true,
             format!("{error:#}"),
-            "look at the address, and at [kafka.properties] where the brokers want TLS or SASL".to_owned(),
+            "look at the address, and at [kafka.properties] where the brokers want TLS or SASL"
+                .to_owned(),
         )],
         Ok(differences) => {
             let kafka = good("Kafka", format!("answers at {}", kafka.brokers));
@@ -242,14 +299,31 @@ fn cache_dir(context: &Context) -> Option<PathBuf> {
 /// Whether a file can be made here, or where the folder would be made.
 fn writable(dir: &Path) -> std::io::Result<()> {
     let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(dir);
-    tempfile::Builder::new().prefix(".throughline-").tempfile_in(existing).map(drop)
+    tempfile::Builder::new()
+        .prefix(".throughline-")
+        .tempfile_in(existing)
+        .map(drop)
 }
 
 fn good(what: &'static str, found: String) -> Finding {
-    Finding { what, verdict: Verdict::Good, found, remedy: String::new() }
+    Finding {
+        what,
+        verdict: Verdict::Good,
+        found,
+        remedy: String::new(),
+    }
 }
 
 fn missing(what: &'static str, is_needed: bool, found: String, remedy: String) -> Finding {
-    let verdict = if is_needed { Verdict::Bad } else { Verdict::Optional };
-    Finding { what, verdict, found, remedy }
+    let verdict = if is_needed {
+        Verdict::Bad
+    } else {
+        Verdict::Optional
+    };
+    Finding {
+        what,
+        verdict,
+        found,
+        remedy,
+    }
 }

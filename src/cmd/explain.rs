@@ -38,19 +38,34 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let archive = cmd::sql::open(args.archive.clone(), context)?;
-    let told = context.stop.run_until_cancelled(load(&archive, &args.workflow)).await;
-    let Some(story) = told else { return Ok(ExitCode::from(crate::stop::INTERRUPTED)) };
-    output::line(if args.json { serde_json::to_string_pretty(&story?)? } else { tell(&story?) })?;
+    let told = context
+        .stop
+        .run_until_cancelled(load(&archive, &args.workflow))
+        .await;
+    let Some(story) = told else {
+        return Ok(ExitCode::from(crate::stop::INTERRUPTED));
+    };
+    output::line(if args.json {
+        serde_json::to_string_pretty(&story?)?
+    } else {
+        tell(&story?)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The story of a workflow as text.
 pub fn tell(story: &Story) -> String {
-    let mut text = session::narrative::tell(&story.session, &story.findings).trim_end().to_owned();
+    let mut text = session::narrative::tell(&story.session, &story.findings)
+        .trim_end()
+        .to_owned();
     if !story.proofs.is_empty() {
         let mut table = Table::default();
         for proof in &story.proofs {
-            table.row([format!("  {}", time::seconds(proof.occurred_at)), proof.actor_id.clone(), words(proof)]);
+            table.row([
+                format!("  {}", time::seconds(proof.occurred_at)),
+                proof.actor_id.clone(),
+                words(proof),
+            ]);
         }
         text.push_str(&format!("\n\nThe events that prove it\n{table}"));
     }
@@ -60,12 +75,19 @@ pub fn tell(story: &Story) -> String {
 async fn load(archive: &Archive, typed: &str) -> anyhow::Result<Story> {
     let id = match story::find(archive, typed).await? {
         Found::One(id) => id,
-        Found::Several(ids) => bail!("several workflows begin with {typed}: {}; type more of it", ids.join(", ")),
-        Found::Nothing { has_events: true, .. } => bail!(
+        Found::Several(ids) => bail!(
+            "several workflows begin with {typed}: {}; type more of it",
+            ids.join(", ")
+        ),
+        Found::Nothing {
+            has_events: true, ..
+        } => bail!(
             "workflow {typed} has events but no session yet; is `throughline process` running? `throughline status` tells"
         ),
         Found::Nothing { near, .. } if near.is_empty() => {
-            bail!("no workflow {typed}: no session is archived yet; `throughline status` tells what runs")
+            bail!(
+                "no workflow {typed}: no session is archived yet; `throughline status` tells what runs"
+            )
         }
         Found::Nothing { near, .. } => bail!("no workflow {typed}; there are {}", near.join(", ")),
     };
@@ -77,7 +99,19 @@ async fn load(archive: &Archive, typed: &str) -> anyhow::Result<Story> {
 
 fn words(proof: &Proof) -> String {
     let words = proof.words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = words.chars().filter(|char| !char.is_control()).take(WORDS_MAX).collect();
-    let more = if words.chars().count() > WORDS_MAX { "…" } else { "" };
-    format!("{}: {short}{more} [{}]", proof.event_type.replace('_', " "), proof.event_id)
+    let short: String = words
+        .chars()
+        .filter(|char| !char.is_control())
+        .take(WORDS_MAX)
+        .collect();
+    let more = if words.chars().count() > WORDS_MAX {
+        "…"
+    } else {
+        ""
+    };
+    format!(
+        "{}: {short}{more} [{}]",
+        proof.event_type.replace('_', " "),
+        proof.event_id
+    )
 }

@@ -68,20 +68,33 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         rate: args.rate,
         duration_s: args.duration,
         seed: args.seed,
-        started_at: args.start.unwrap_or_else(jiff::Timestamp::now).as_microsecond(),
+        started_at: args
+            .start
+            .unwrap_or_else(jiff::Timestamp::now)
+            .as_microsecond(),
         open_max: args.open,
     };
     let destination = match &args.to_file {
         Some(path) => Destination::File(path.clone()),
         None => {
             let config = &context.loaded.config.ingest;
-            Destination::Kafka(Publisher::new(&config.producer.for_bulk(), &context.kafka()?, &config.topic)?)
+            Destination::Kafka(Publisher::new(
+                &config.producer.for_bulk(),
+                &context.kafka()?,
+                &config.topic,
+            )?)
         }
     };
-    let injected_path = args.out.clone().unwrap_or_else(|| default_out(&args, context));
+    let injected_path = args
+        .out
+        .clone()
+        .unwrap_or_else(|| default_out(&args, context));
     let (path, stop) = (injected_path.clone(), context.stop.clone());
-    let generating = tokio::task::spawn_blocking(move || generate(&options, &destination, &path, &stop));
-    let summary = generating.await.context("the generator has ended early")??;
+    let generating =
+        tokio::task::spawn_blocking(move || generate(&options, &destination, &path, &stop));
+    let summary = generating
+        .await
+        .context("the generator has ended early")??;
     tell(&summary, args.to_file.as_deref(), &injected_path)?;
     Ok(if summary.was_stopped {
         ExitCode::from(stop::INTERRUPTED)
@@ -110,11 +123,23 @@ fn generate(
         Destination::Kafka(publisher) => {
             publisher.check(Duration::ZERO, KAFKA_TIMEOUT)?;
             let mut injected = create(injected_path)?;
-            generate::run(options, Target::Kafka(publisher), &mut injected, &mut report, stop)
+            generate::run(
+                options,
+                Target::Kafka(publisher),
+                &mut injected,
+                &mut report,
+                stop,
+            )
         }
         Destination::File(path) => {
             let (mut events, mut injected) = (create(path)?, create(injected_path)?);
-            generate::run(options, Target::Lines(&mut events), &mut injected, &mut report, stop)
+            generate::run(
+                options,
+                Target::Lines(&mut events),
+                &mut injected,
+                &mut report,
+                stop,
+            )
         }
     };
     bar.finish_and_clear();
@@ -124,15 +149,21 @@ fn generate(
 fn default_out(args: &Args, context: &Context) -> PathBuf {
     match &args.to_file {
         Some(events) => events.with_extension("injected.jsonl"),
-        None => context.data.root().join(format!("injected-{}.jsonl", args.seed)),
+        None => context
+            .data
+            .root()
+            .join(format!("injected-{}.jsonl", args.seed)),
     }
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    Ok(BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
+    Ok(BufWriter::new(File::create(path).with_context(|| {
+        format!("cannot write {}", path.display())
+    })?))
 }
 
 /// A bar where the end is known, a spinner where it is not.
@@ -141,25 +172,41 @@ fn bar(options: &Options) -> ProgressBar {
         0 => "{spinner} {msg}  {elapsed}",
         _ => "{bar:32} {pos}/{len} workflows started  {msg}  {elapsed}",
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(options.workflows), ProgressDrawTarget::stderr()).with_style(style)
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(options.workflows), ProgressDrawTarget::stderr())
+        .with_style(style)
 }
 
 fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_position(progress.workflows);
-    bar.set_message(format!("{} events, {} safe", progress.events_sent, progress.events_stored));
+    bar.set_message(format!(
+        "{} events, {} safe",
+        progress.events_sent, progress.events_stored
+    ));
 }
 
 fn tell(summary: &Summary, to_file: Option<&Path>, injected: &Path) -> anyhow::Result<()> {
     let seconds = summary.took.as_secs_f64();
-    let rate = if seconds > 0.0 { summary.events_stored as f64 / seconds } else { 0.0 };
-    let bytes = summary.bytes.checked_div(summary.events_sent).unwrap_or_default();
+    let rate = if seconds > 0.0 {
+        summary.events_stored as f64 / seconds
+    } else {
+        0.0
+    };
+    let bytes = summary
+        .bytes
+        .checked_div(summary.events_sent)
+        .unwrap_or_default();
     let place = to_file.map_or_else(|| "Kafka".to_owned(), |path| path.display().to_string());
     output::line(format!(
         "generated {} events of {} workflows into {place} in {seconds:.2} s: {rate:.0}/s, {bytes} bytes each",
         summary.events_stored, summary.workflows
     ))?;
-    output::line(format!("{} faults, written to {}", summary.faults, injected.display()))?;
+    output::line(format!(
+        "{} faults, written to {}",
+        summary.faults,
+        injected.display()
+    ))?;
     let open = summary.events_sent - summary.events_stored;
     if open > 0 {
         eprintln!("{open} events were not acknowledged by Kafka");

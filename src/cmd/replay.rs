@@ -42,13 +42,22 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let kafka = context.kafka()?;
     let config = &context.loaded.config.ingest;
     let publisher = Publisher::new(&config.producer.for_bulk(), &kafka, &config.topic)?;
-    let options =
-        Options { speed: Some(args.speed), text_bytes_max: config.text_bytes_max, ..Options::default() };
+    let options = Options {
+        speed: Some(args.speed),
+        text_bytes_max: config.text_bytes_max,
+        ..Options::default()
+    };
     let stop = context.stop.clone();
     let replaying = tokio::task::spawn_blocking(move || -> anyhow::Result<Summary> {
         publisher.check(Duration::ZERO, KAFKA_TIMEOUT)?;
         let bar = bar();
-        let summary = replay::run(&args.files, &options, &publisher, &mut |report| show(&bar, report), &stop);
+        let summary = replay::run(
+            &args.files,
+            &options,
+            &publisher,
+            &mut |report| show(&bar, report),
+            &stop,
+        );
         bar.finish_and_clear();
         Ok(summary?)
     });
@@ -74,19 +83,28 @@ fn show(bar: &ProgressBar, report: Report<'_>) {
             bar.set_position(progress.bytes_read);
             bar.set_message(format!("{} events in Kafka", progress.events_stored));
         }
-        Report::Refused { place, reason } => bar.suspend(|| eprintln!("{place}: refused: {reason}")),
+        Report::Refused { place, reason } => {
+            bar.suspend(|| eprintln!("{place}: refused: {reason}"))
+        }
     }
 }
 
 fn tell(summary: &Summary) -> anyhow::Result<()> {
     let seconds = summary.took.as_secs_f64();
-    let rate = if seconds > 0.0 { summary.events_stored as f64 / seconds } else { 0.0 };
+    let rate = if seconds > 0.0 {
+        summary.events_stored as f64 / seconds
+    } else {
+        0.0
+    };
     output::line(format!(
         "replayed {} events of {} workflows in {seconds:.2} s: {rate:.0}/s, all acknowledged by Kafka",
         summary.events_stored, summary.workflows
     ))?;
     if summary.lines_refused > 0 {
-        eprintln!("{} of {} lines were refused, see above", summary.lines_refused, summary.lines);
+        eprintln!(
+            "{} of {} lines were refused, see above",
+            summary.lines_refused, summary.lines
+        );
     }
     if summary.events_unacknowledged > 0 {
         eprintln!(
@@ -95,7 +113,9 @@ fn tell(summary: &Summary) -> anyhow::Result<()> {
         );
     }
     if let Some(place) = &summary.stopped_at {
-        eprintln!("stopped at {place}; replay again to send the rest, what is there already changes nothing");
+        eprintln!(
+            "stopped at {place}; replay again to send the rest, what is there already changes nothing"
+        );
     }
     Ok(())
 }

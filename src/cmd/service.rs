@@ -42,8 +42,16 @@ pub async fn ingest(context: &Context) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?.to_string();
     let claim = announce(context, "ingest", &kafka, Some(address.clone()))?;
     let mut running = Services::default();
-    running.add(services::ingest(config, &kafka, listener, services::collect_metrics()?));
-    output::line(format!("ready: ingest http://{address}  ·  Kafka at {}", kafka.brokers))?;
+    running.add(services::ingest(
+        config,
+        &kafka,
+        listener,
+        services::collect_metrics()?,
+    ));
+    output::line(format!(
+        "ready: ingest http://{address}  ·  Kafka at {}",
+        kafka.brokers
+    ))?;
     until_stopped(context, running, claim).await
 }
 
@@ -55,17 +63,34 @@ pub async fn process(args: &BatchArgs, context: &Context) -> anyhow::Result<Exit
     if !args.exit_at_end {
         let mut running = Services::default();
         running.add(services::process(config, &kafka)?);
-        let line = format!("ready: processor {}  ·  Kafka at {}", config.processor.group, kafka.brokers);
+        let line = format!(
+            "ready: processor {}  ·  Kafka at {}",
+            config.processor.group, kafka.brokers
+        );
         let group = config.processor.group_id();
         return serve(context, running, &kafka, &group, line, claim).await;
     }
-    let (processor, session, stop) =
-        (config.processor.clone(), Arc::new(config.session.clone()), context.stop.clone());
-    let options = processor::RunOptions { exit_at_end: true, decoder: config.schemas.decoder()? };
-    let run = tokio::task::spawn_blocking(move || processor::run(processor, session, &kafka, options, stop));
+    let (processor, session, stop) = (
+        config.processor.clone(),
+        Arc::new(config.session.clone()),
+        context.stop.clone(),
+    );
+    let options = processor::RunOptions {
+        exit_at_end: true,
+        decoder: config.schemas.decoder()?,
+    };
+    let run = tokio::task::spawn_blocking(move || {
+        processor::run(processor, session, &kafka, options, stop)
+    });
     let summary = run.await.context("the processor has ended early")??;
     drop(claim);
-    output::line(figures("processed", "events", summary.counts.events, summary.busy_seconds, summary.waiting_share))?;
+    output::line(figures(
+        "processed",
+        "events",
+        summary.counts.events,
+        summary.busy_seconds,
+        summary.waiting_share,
+    ))?;
     Ok(status(context))
 }
 
@@ -78,27 +103,60 @@ pub async fn archive(args: &BatchArgs, context: &Context) -> anyhow::Result<Exit
     if !args.exit_at_end {
         let mut running = Services::default();
         running.add(services::archive(config, &kafka, &root)?);
-        let line = format!("ready: archive {}  ·  Kafka at {}", root.display(), kafka.brokers);
-        return serve(context, running, &kafka, &config.archiver.group, line, claim).await;
+        let line = format!(
+            "ready: archive {}  ·  Kafka at {}",
+            root.display(),
+            kafka.brokers
+        );
+        return serve(
+            context,
+            running,
+            &kafka,
+            &config.archiver.group,
+            line,
+            claim,
+        )
+        .await;
     }
-    let options = archiver::Options { exit_at_end: true, decoder: config.schemas.decoder()? };
+    let options = archiver::Options {
+        exit_at_end: true,
+        decoder: config.schemas.decoder()?,
+    };
     let (config, stop) = (config.archiver.clone(), context.stop.clone());
-    let run = tokio::task::spawn_blocking(move || archiver::run(&config, &kafka, &root, &options, &stop));
+    let run =
+        tokio::task::spawn_blocking(move || archiver::run(&config, &kafka, &root, &options, &stop));
     let summary = run.await.context("the archiver has ended early")??;
     drop(claim);
-    output::line(figures("archived", "rows", summary.rows.values().sum(), summary.seconds, summary.waiting_share))?;
+    output::line(figures(
+        "archived",
+        "rows",
+        summary.rows.values().sum(),
+        summary.seconds,
+        summary.waiting_share,
+    ))?;
     Ok(status(context))
 }
 
 /// `archived 1,200 rows in 0.8 s: 1500/s, 12 % of the time waiting for Kafka`.
 fn figures(verb: &str, what: &str, count: u64, seconds: f64, waiting_share: f64) -> String {
-    let rate = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-    format!("{verb} {count} {what} in {seconds:.2} s: {rate:.0}/s, {:.0} % of the time waiting for Kafka", waiting_share * 100.0)
+    let rate = if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    };
+    format!(
+        "{verb} {count} {what} in {seconds:.2} s: {rate:.0}/s, {:.0} % of the time waiting for Kafka",
+        waiting_share * 100.0
+    )
 }
 
 /// A batch that was broken off is not done.
 fn status(context: &Context) -> ExitCode {
-    if context.stop.is_cancelled() { ExitCode::from(crate::stop::INTERRUPTED) } else { ExitCode::SUCCESS }
+    if context.stop.is_cancelled() {
+        ExitCode::from(crate::stop::INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn announce(
@@ -142,7 +200,11 @@ async fn serve(
     until_stopped(context, running, claim).await
 }
 
-async fn until_stopped(context: &Context, mut running: Services, claim: Claim) -> anyhow::Result<ExitCode> {
+async fn until_stopped(
+    context: &Context,
+    mut running: Services,
+    claim: Claim,
+) -> anyhow::Result<ExitCode> {
     let ended = tokio::select! {
         () = context.stop.cancelled() => Ok(()),
         error = running.first_end() => Err(error),

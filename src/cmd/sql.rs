@@ -94,7 +94,12 @@ impl Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let archive = open(args.archive.clone(), context)?;
     if args.is_shell() {
-        return shell::run(archive, args.format, context.data.root().join("sql_history")).await;
+        return shell::run(
+            archive,
+            args.format,
+            context.data.root().join("sql_history"),
+        )
+        .await;
     }
     if args.format.is_binary() && std::io::stdout().is_terminal() {
         bail!("a terminal cannot show this format; write to a file with `> FILE`");
@@ -103,7 +108,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         Some(query) => query.clone(),
         None => {
             let mut text = String::new();
-            std::io::stdin().lock().read_to_string(&mut text).context("cannot read the query from standard input")?;
+            std::io::stdin()
+                .lock()
+                .read_to_string(&mut text)
+                .context("cannot read the query from standard input")?;
             text
         }
     };
@@ -115,9 +123,16 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         bail!("this format holds one answer; send one query at a time");
     }
     for statement in statements {
-        let look = Look { format: args.format, ..Look::default() };
+        let look = Look {
+            format: args.format,
+            ..Look::default()
+        };
         match answer(&archive, statement, look, &context.stop).await? {
-            Outcome::Done(told) if std::io::stderr().is_terminal() && args.format == Format::Table => eprintln!("{told}"),
+            Outcome::Done(told)
+                if std::io::stderr().is_terminal() && args.format == Format::Table =>
+            {
+                eprintln!("{told}")
+            }
             Outcome::Done(_) => {}
             Outcome::Stopped => return Ok(ExitCode::from(stop::INTERRUPTED)),
         }
@@ -129,7 +144,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
 pub(crate) fn open(named: Option<PathBuf>, context: &Context) -> anyhow::Result<Archive> {
     let root = named.unwrap_or_else(|| context.archive_root());
     if !root.exists() {
-        eprintln!("note: nothing is archived in {} yet, so all tables are empty", root.display());
+        eprintln!(
+            "note: nothing is archived in {} yet, so all tables are empty",
+            root.display()
+        );
     }
     Ok(Archive::open(root, context.query_config())?)
 }
@@ -144,7 +162,10 @@ pub(crate) struct Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self { format: Format::Table, is_expanded: false }
+        Self {
+            format: Format::Table,
+            is_expanded: false,
+        }
     }
 }
 
@@ -164,7 +185,9 @@ pub(crate) async fn answer(
     stop: &CancellationToken,
 ) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let Some(rows) = stop.run_until_cancelled(archive.sql(sql)).await else { return Ok(Outcome::Stopped) };
+    let Some(rows) = stop.run_until_cancelled(archive.sql(sql)).await else {
+        return Ok(Outcome::Stopped);
+    };
     let rows = rows?;
     let printed = stop.run_until_cancelled(print(rows, look)).await;
     match printed {

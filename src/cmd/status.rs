@@ -74,7 +74,11 @@ pub async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         true => output::line(serde_json::to_string_pretty(&status)?)?,
         false => print(&status)?,
     }
-    Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn look(context: &Context) -> anyhow::Result<Status> {
@@ -87,7 +91,10 @@ async fn look(context: &Context) -> anyhow::Result<Status> {
             context.data.root().display()
         ));
     }
-    for address in running.iter().filter_map(|running| running.ingest_address.as_deref()) {
+    for address in running
+        .iter()
+        .filter_map(|running| running.ingest_address.as_deref())
+    {
         if let Err(reason) = ready(address).await {
             problems.push(format!("ingest at {address} is not ready: {reason}"));
         }
@@ -100,11 +107,20 @@ async fn look(context: &Context) -> anyhow::Result<Status> {
             kafka
         }
     };
-    let archive = look_at_archive(context, kafka.as_ref().map_or(&[], |kafka| &kafka.topics))?;
-    Ok(Status { data: context.data.root().display().to_string(), running, kafka, archive, problems })
+    let archive = look_at_archive(context, kafka.as_ref()).await?;
+    Ok(Status {
+        data: context.data.root().display().to_string(),
+        running,
+        kafka,
+        archive,
+        problems,
+    })
 }
 
-async fn look_at_kafka(context: &Context, kafka: KafkaClient) -> (Option<KafkaStatus>, Vec<String>) {
+async fn look_at_kafka(
+    context: &Context,
+    kafka: KafkaClient,
+) -> (Option<KafkaStatus>, Vec<String>) {
     let config = &context.loaded.config;
     let differences = match Admin::new(&kafka) {
         Ok(admin) => admin.differences(&wanted(context)).await,
@@ -116,7 +132,10 @@ async fn look_at_kafka(context: &Context, kafka: KafkaClient) -> (Option<KafkaSt
             .iter()
             .map(|differs| {
                 let (topic, what) = (&differs.topic, &differs.what);
-                format!("{what} of {topic} should be {} and is {}; `throughline topics check`", differs.wanted, differs.found)
+                format!(
+                    "{what} of {topic} should be {} and is {}; `throughline topics check`",
+                    differs.wanted, differs.found
+                )
             })
             .collect::<Vec<_>>(),
     };
@@ -124,49 +143,96 @@ async fn look_at_kafka(context: &Context, kafka: KafkaClient) -> (Option<KafkaSt
     let asked = kafka.clone();
     let asking = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let topics = &archiver.topics;
-        let names = [&topics.events, &topics.sessions, &topics.anomalies, &topics.dead_letters];
+        let names = [
+            &topics.events,
+            &topics.sessions,
+            &topics.anomalies,
+            &topics.dead_letters,
+        ];
         let states = lag::topics(&asked, &names.map(String::as_str))?;
         let mut all = lag::behind(&asked, &processor.group_id(), &states[..1])?;
         all.extend(lag::behind(&asked, &archiver.group, &states)?);
         Ok((states, all))
     });
-    match asking.await.context("the look at Kafka has ended early").and_then(|answer| answer) {
+    match asking
+        .await
+        .context("the look at Kafka has ended early")
+        .and_then(|answer| answer)
+    {
         Err(error) => {
             problems.push(format!("{error:#}"));
             (None, problems)
         }
         Ok((topics, lag)) => {
-            let dead_letters = topics.last().map_or(0, |topic| topic.offsets_kept);
-            (Some(KafkaStatus { brokers: kafka.brokers, topics, lag, dead_letters }), problems)
+            let dead_letters = topics.last().map_or(0, TopicState::offsets_kept);
+            (
+                Some(KafkaStatus {
+                    brokers: kafka.brokers,
+                    topics,
+                    lag,
+                    dead_letters,
+                }),
+                problems,
+            )
         }
     }
 }
 
-fn look_at_archive(context: &Context, topics: &[TopicState]) -> anyhow::Result<ArchiveStatus> {
+async fn look_at_archive(
+    context: &Context,
+    kafka: Option<&KafkaStatus>,
+) -> anyhow::Result<ArchiveStatus> {
     let root = context.archive_root();
-    let names = &context.loaded.config.archiver.topics;
-    let mut tables = Vec::new();
-    for table in ArchiveTable::ALL {
-        let files = archiver::listing::files(&root, table)?;
-        let mut rows = 0;
-        for file in &files {
-            rows += file.footer()?.rows;
+    let names = context.loaded.config.archiver.topics.clone();
+    let kafka = kafka.map(|kafka| (context.kafka_at(&kafka.brokers), kafka.topics.clone()));
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut tables = Vec::new();
+        for table in ArchiveTable::ALL {
+            let files = archiver::listing::files(&root, table)?;
+            let mut rows = 0;
+            for file in &files {
+                rows += file.footer()?.rows;
+            }
+            let next = archiver::listing::next_offsets(&root, table)?;
+            let behind = match &kafka {
+                None => None,
+                Some((client, topics)) => {
+                    let topic = topics.iter().find(|topic| topic.name == names.of(table));
+                    let distances = topic.map(|topic| {
+                        let partitions = (0..).take(topic.end_offsets.len());
+                        let positions: Vec<Option<i64>> =
+                            partitions.map(|one| next.get(&one).copied()).collect();
+                        lag::distances(client, topic, &positions)
+                    });
+                    distances
+                        .transpose()?
+                        .map(|distances| distances.iter().sum())
+                }
+            };
+            tables.push(TableStatus {
+                table: table.name(),
+                files: files.len(),
+                rows,
+                behind,
+            });
         }
-        let next = archiver::listing::next_offsets(&root, table)?;
-        let behind = topics.iter().find(|topic| topic.name == names.of(table)).map(|topic| {
-            let ends = (0..).zip(&topic.end_offsets);
-            ends.map(|(partition, end)| (end - next.get(&partition).unwrap_or(&0)).max(0)).sum()
-        });
-        tables.push(TableStatus { table: table.name(), files: files.len(), rows, behind });
-    }
-    Ok(ArchiveStatus { root: root.display().to_string(), tables })
+        Ok(ArchiveStatus {
+            root: root.display().to_string(),
+            tables,
+        })
+    });
+    looking
+        .await
+        .context("the look at the archive has ended early")?
 }
 
 /// Asks ingest whether it can take events.
 async fn ready(address: &str) -> anyhow::Result<()> {
     let url = format!("http://{address}/ready");
     let asking = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-        let config = ureq::Agent::config_builder().timeout_global(Some(READY_LIMIT)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(READY_LIMIT))
+            .http_status_as_error(false);
         let mut answer = ureq::Agent::from(config.build()).get(&url).call()?;
         if !answer.status().is_success() {
             anyhow::bail!("{}", answer.body_mut().read_to_string()?.trim());
@@ -178,9 +244,17 @@ async fn ready(address: &str) -> anyhow::Result<()> {
 
 fn print(status: &Status) -> anyhow::Result<()> {
     let paint = Paint::for_stdout();
-    output::line(format!("{}  {}", paint.text(Style::Bold, "data folder"), status.data))?;
+    output::line(format!(
+        "{}  {}",
+        paint.text(Style::Bold, "data folder"),
+        status.data
+    ))?;
     for running in &status.running {
-        let ingest = running.ingest_address.as_ref().map(|at| format!(", ingest http://{at}")).unwrap_or_default();
+        let ingest = running
+            .ingest_address
+            .as_ref()
+            .map(|at| format!(", ingest http://{at}"))
+            .unwrap_or_default();
         output::line(format!(
             "{}  {}, process {}, since {}, Kafka {}{ingest}",
             paint.text(Style::Bold, "running    "),
@@ -191,32 +265,73 @@ fn print(status: &Status) -> anyhow::Result<()> {
         ))?;
     }
     if let Some(kafka) = &status.kafka {
-        let mut table = Table::new(&["topic", "partitions", "end offsets", "behind: processor", "behind: archiver"]);
+        let mut table = Table::new(&[
+            "topic",
+            "partitions",
+            "end offsets",
+            "behind: processor",
+            "behind: archiver",
+        ]);
         for topic in &kafka.topics {
             let behind = |group: usize| {
                 let mut groups = kafka.lag.iter().filter(|lag| lag.topic == topic.name);
-                groups.nth(group).map(|lag| lag.behind.to_string()).unwrap_or_default()
+                groups
+                    .nth(group)
+                    .map(|lag| lag.behind.to_string())
+                    .unwrap_or_default()
             };
-            let is_events = kafka.lag.iter().filter(|lag| lag.topic == topic.name).count() == 2;
-            let (processor, archiver) = if is_events { (behind(0), behind(1)) } else { (String::new(), behind(0)) };
+            let is_events = kafka
+                .lag
+                .iter()
+                .filter(|lag| lag.topic == topic.name)
+                .count()
+                == 2;
+            let (processor, archiver) = if is_events {
+                (behind(0), behind(1))
+            } else {
+                (String::new(), behind(0))
+            };
             let end: i64 = topic.end_offsets.iter().sum();
-            table.row([topic.name.clone(), topic.end_offsets.len().to_string(), end.to_string(), processor, archiver]);
+            table.row([
+                topic.name.clone(),
+                topic.end_offsets.len().to_string(),
+                end.to_string(),
+                processor,
+                archiver,
+            ]);
         }
         output::line(format!("\n{table}"))?;
-        output::line(format!("\ndead letters kept in Kafka: {}", kafka.dead_letters))?;
+        output::line(format!(
+            "\ndead letters kept in Kafka: {}",
+            kafka.dead_letters
+        ))?;
     }
     let mut table = Table::new(&["archive", "files", "rows", "offsets to go"]);
     for row in &status.archive.tables {
-        let behind = row.behind.map(|behind| behind.to_string()).unwrap_or_default();
-        table.row([row.table.to_owned(), row.files.to_string(), row.rows.to_string(), behind]);
+        let behind = row
+            .behind
+            .map(|behind| behind.to_string())
+            .unwrap_or_default();
+        table.row([
+            row.table.to_owned(),
+            row.files.to_string(),
+            row.rows.to_string(),
+            behind,
+        ]);
     }
     output::line(format!("\n{table}"))?;
     output::line(paint.text(Style::Dim, format!("archive {}", status.archive.root)))?;
     if status.problems.is_empty() {
-        output::line(format!("\n{}", paint.text(Style::Green, "nothing is wrong")))?;
+        output::line(format!(
+            "\n{}",
+            paint.text(Style::Green, "nothing is wrong")
+        ))?;
     }
     for problem in &status.problems {
-        output::line(format!("\n{} {problem}", paint.text(Style::Red, "problem:")))?;
+        output::line(format!(
+            "\n{} {problem}",
+            paint.text(Style::Red, "problem:")
+        ))?;
     }
     Ok(())
 }

@@ -13,7 +13,9 @@ use crate::topics::Admin;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make the topics that are missing; those that are there stay as they are
-    #[command(after_help = "Example:\n  throughline topics create --brokers kafka-1:9092 --set topics.replication_factor=3")]
+    #[command(
+        after_help = "Example:\n  throughline topics create --brokers kafka-1:9092 --set topics.replication_factor=3"
+    )]
     Create,
     /// Tell what differs from the contract; exit status 1 when something does
     #[command(after_help = "Example:\n  throughline topics check --brokers kafka-1:9092")]
@@ -26,10 +28,19 @@ pub async fn run(command: &Command, context: &Context) -> anyhow::Result<ExitCod
     let specs = wanted(context);
     match command {
         Command::Create => {
-            let made = admin.create(&specs, context.loaded.config.topics.replication_factor).await?;
+            let made = admin
+                .create(&specs, context.loaded.config.topics.replication_factor)
+                .await?;
             for spec in &specs {
-                let what = if made.contains(&spec.name) { "created" } else { "was there" };
-                output::line(format!("{what}  {}  {} partitions", spec.name, spec.partitions))?;
+                let what = if made.contains(&spec.name) {
+                    "created"
+                } else {
+                    "was there"
+                };
+                output::line(format!(
+                    "{what}  {}  {} partitions",
+                    spec.name, spec.partitions
+                ))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -41,7 +52,12 @@ pub async fn run(command: &Command, context: &Context) -> anyhow::Result<ExitCod
             }
             let mut table = Table::new(&["topic", "what", "should be", "is"]);
             for difference in differences {
-                table.row([difference.topic, difference.what, difference.wanted, difference.found]);
+                table.row([
+                    difference.topic,
+                    difference.what,
+                    difference.wanted,
+                    difference.found,
+                ]);
             }
             output::line(table)?;
             Ok(ExitCode::FAILURE)

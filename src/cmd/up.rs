@@ -49,11 +49,19 @@ pub async fn run(_args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let stopped = running.stop().await;
     let kafka_stopped = kafka.stop().await;
     drop(claim);
-    ended.and(stopped).and(kafka_stopped).map(|()| ExitCode::SUCCESS)
+    ended
+        .and(stopped)
+        .and(kafka_stopped)
+        .map(|()| ExitCode::SUCCESS)
 }
 
 /// Starts the services and returns the line that says where they are.
-async fn start(context: &Context, claim: &Claim, kafka: &Kafka, running: &mut Services) -> anyhow::Result<String> {
+async fn start(
+    context: &Context,
+    claim: &Claim,
+    kafka: &Kafka,
+    running: &mut Services,
+) -> anyhow::Result<String> {
     let started = start_services(context, &kafka.client, running).await?;
     claim.publish(&Running {
         service: "up".to_owned(),
@@ -88,7 +96,9 @@ pub async fn start_services(
     let config = &context.loaded.config;
     let listener = services::listen(&config.ingest.listen).await?;
     let ingest_address = listener.local_addr()?.to_string();
-    Admin::new(kafka)?.create(&wanted(context), config.topics.replication_factor).await?;
+    Admin::new(kafka)?
+        .create(&wanted(context), config.topics.replication_factor)
+        .await?;
     let metrics = services::collect_metrics()?;
     running.add(services::ingest(config, kafka, listener, metrics));
     running.add(services::process(config, kafka)?);
@@ -99,7 +109,11 @@ pub async fn start_services(
 }
 
 /// Ends well when a stop is wished, else with the error of whoever has failed.
-async fn until_end(context: &Context, running: &mut Services, kafka: &mut Kafka) -> anyhow::Result<()> {
+async fn until_end(
+    context: &Context,
+    running: &mut Services,
+    kafka: &mut Kafka,
+) -> anyhow::Result<()> {
     tokio::select! {
         () = context.stop.cancelled() => Ok(()),
         error = running.first_end() => Err(error),

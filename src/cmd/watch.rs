@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
-use schemas::anomaly::{Anomaly, AnomalyStatus, Severity};
 use schemas::Decoder;
+use schemas::anomaly::{Anomaly, AnomalyStatus, Severity};
 
 use crate::context::Context;
 use crate::output::{self, Paint, Style};
@@ -54,18 +54,28 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let topic = context.loaded.config.processor.topics.anomalies.clone();
     let stop = context.stop.clone();
     let task = tokio::task::spawn_blocking(move || {
-        let start = if args.from_beginning { Start::Beginning } else { Start::Now };
+        let start = if args.from_beginning {
+            Start::Beginning
+        } else {
+            Start::Now
+        };
         let reader = Reader::open(&kafka, &[&topic], start)?;
         let paint = Paint::for_stdout();
         let mut left = args.limit.unwrap_or(u64::MAX);
         while left > 0 && !stop.is_cancelled() {
-            let Some(message) = reader.next(POLL)? else { continue };
+            let Some(message) = reader.next(POLL)? else {
+                continue;
+            };
             if !args.wants(&message) {
                 continue;
             }
             match decode(&message) {
                 Ok(anomaly) => {
-                    output::line(if args.json { json(&anomaly)? } else { text(&anomaly, paint) })?;
+                    output::line(if args.json {
+                        json(&anomaly)?
+                    } else {
+                        text(&anomaly, paint)
+                    })?;
                     left -= 1;
                 }
                 Err(error) => tracing::warn!(
@@ -81,11 +91,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
 impl Args {
     fn wants(&self, message: &BorrowedMessage<'_>) -> bool {
         let is_among = |wanted: &[String], found: Option<&str>| {
-            wanted.is_empty() || found.is_some_and(|found| wanted.iter().any(|wanted| wanted == found))
+            wanted.is_empty()
+                || found.is_some_and(|found| wanted.iter().any(|wanted| wanted == found))
         };
         let severity = header(message, processor::HEADER_SEVERITY).and_then(Severity::from_symbol);
         let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
-        self.severity.is_none_or(|least| severity.is_some_and(|found| found >= least))
+        self.severity
+            .is_none_or(|least| severity.is_some_and(|found| found >= least))
             && is_among(&self.signal, header(message, processor::HEADER_SIGNAL))
             && is_among(&self.workflow, key)
     }
@@ -103,7 +115,13 @@ pub fn decode(message: &BorrowedMessage<'_>) -> anyhow::Result<Anomaly> {
 /// One line for people.
 pub fn text(anomaly: &Anomaly, paint: Paint) -> String {
     let style = match anomaly.severity {
-        _ if matches!(anomaly.status, AnomalyStatus::Resolved | AnomalyStatus::Retracted) => Style::Green,
+        _ if matches!(
+            anomaly.status,
+            AnomalyStatus::Resolved | AnomalyStatus::Retracted
+        ) =>
+        {
+            Style::Green
+        }
         Severity::Critical => Style::Red,
         Severity::Warning => Style::Yellow,
         Severity::Info => Style::Blue,
@@ -131,5 +149,6 @@ fn json(anomaly: &Anomaly) -> anyhow::Result<String> {
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
-    Severity::from_symbol(text).ok_or_else(|| format!("write one of {}", Severity::SYMBOLS.join(", ")))
+    Severity::from_symbol(text)
+        .ok_or_else(|| format!("write one of {}", Severity::SYMBOLS.join(", ")))
 }

@@ -24,26 +24,40 @@ pub struct Layer {
 impl Layer {
     /// The settings of a file.
     pub fn from_toml(name: &str, text: &str) -> anyhow::Result<Self> {
-        let settings: Dict = toml::from_str(text).with_context(|| format!("{name} is not valid TOML"))?;
-        Ok(Self { name: name.to_owned(), settings }.with_dotted_names())
+        let settings: Dict =
+            toml::from_str(text).with_context(|| format!("{name} is not valid TOML"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            settings,
+        }
+        .with_dotted_names())
     }
 
     /// One setting, its value written as in TOML; text needs no quotes.
     pub fn one(name: String, key: &str, value: &str) -> Self {
         // reading a value never fails: what is nothing else is text
         let value = value.parse().unwrap_or_else(|_| Value::from(value));
-        Self { name, settings: nest(key, value) }.with_dotted_names()
+        Self {
+            name,
+            settings: nest(key, value),
+        }
+        .with_dotted_names()
     }
 
     /// One setting whose value is text, whatever it looks like.
     pub fn text(name: &str, key: &str, value: &str) -> Self {
-        Self { name: name.to_owned(), settings: nest(key, Value::from(value)) }
+        Self {
+            name: name.to_owned(),
+            settings: nest(key, Value::from(value)),
+        }
     }
 
     /// `[kafka.properties] sasl.password = …` is one name with a dot in TOML's eyes a table; here it is a name again.
     fn with_dotted_names(mut self) -> Self {
         for table in DOTTED {
-            let Some(properties) = find_mut(&mut self.settings, table) else { continue };
+            let Some(properties) = find_mut(&mut self.settings, table) else {
+                continue;
+            };
             let mut flat = Dict::new();
             for (name, value) in std::mem::take(properties) {
                 flatten(name, value, &mut flat);
@@ -68,14 +82,26 @@ impl Provider for Layer {
 pub fn from_environment(environment: &[(String, String)]) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for (variable, value) in environment {
-        let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| !NO_SETTINGS.contains(rest)) else { continue };
+        let Some(rest) = variable
+            .strip_prefix(PREFIX)
+            .filter(|rest| !NO_SETTINGS.contains(rest))
+        else {
+            continue;
+        };
         let mut key = rest.to_ascii_lowercase().replace("__", ".");
         for table in DOTTED {
-            if let Some(property) = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')) {
+            if let Some(property) = key
+                .strip_prefix(table)
+                .and_then(|rest| rest.strip_prefix('.'))
+            {
                 key = format!("{table}.{}", property.replace('_', "."));
             }
         }
-        layers.push(Layer::one(format!("environment variable {variable}"), &key, value));
+        layers.push(Layer::one(
+            format!("environment variable {variable}"),
+            &key,
+            value,
+        ));
     }
     layers.sort_by(|one, other| one.name.cmp(&other.name));
     layers
@@ -87,7 +113,9 @@ pub fn refuse_unknown(layers: &[Layer], known: &serde_json::Value) -> anyhow::Re
     leaves("", known, &mut all);
     for layer in layers {
         if let Some(key) = first_unknown("", &layer.settings, known) {
-            let nearest = nearest(&key, &all).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let nearest = nearest(&key, &all)
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
             bail!(
                 "unknown setting `{key}` in {}{nearest} (`throughline config show` lists every setting)",
                 layer.name
@@ -100,7 +128,11 @@ pub fn refuse_unknown(layers: &[Layer], known: &serde_json::Value) -> anyhow::Re
 /// Figment's error with the key and the place in our words.
 pub fn readable(error: figment::Error, merged: &Figment) -> anyhow::Error {
     let key = error.path.join(".");
-    let place = error.metadata.as_ref().or_else(|| merged.find_metadata(&key)).map(|metadata| metadata.name.clone());
+    let place = error
+        .metadata
+        .as_ref()
+        .or_else(|| merged.find_metadata(&key))
+        .map(|metadata| metadata.name.clone());
     let what = match &error.kind {
         Kind::InvalidType(found, expected) => format!("found {found}, expected {expected}"),
         Kind::InvalidValue(found, expected) => format!("found {found}, expected {expected}"),
@@ -113,13 +145,18 @@ pub fn readable(error: figment::Error, merged: &Figment) -> anyhow::Error {
 }
 
 /// Properties are text for librdkafka; numbers and booleans may be written without quotes.
-pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     let values = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
     let text = |value| match value {
         serde_json::Value::String(text) => text,
         other => other.to_string(),
     };
-    Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
+    Ok(values
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect())
 }
 
 fn nest(key: &str, value: Value) -> Dict {
@@ -128,10 +165,11 @@ fn nest(key: &str, value: Value) -> Dict {
 }
 
 fn find_mut<'a>(settings: &'a mut Dict, path: &str) -> Option<&'a mut Dict> {
-    path.split('.').try_fold(settings, |dict, key| match dict.get_mut(key) {
-        Some(Value::Dict(_, inner)) => Some(inner),
-        _ => None,
-    })
+    path.split('.')
+        .try_fold(settings, |dict, key| match dict.get_mut(key) {
+            Some(Value::Dict(_, inner)) => Some(inner),
+            _ => None,
+        })
 }
 
 fn flatten(name: String, value: Value, into: &mut Dict) {
@@ -172,7 +210,11 @@ pub fn leaves(path: &str, tree: &serde_json::Value, into: &mut Vec<(String, serd
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 /// The known key that looks most like this one: the whole path, or a key of the same name in another section.

@@ -20,7 +20,9 @@ pub fn show(loaded: &Loaded) -> anyhow::Result<String> {
         }
         let value = match value {
             serde_json::Value::Null => continue,
-            serde_json::Value::String(text) if !text.is_empty() && is_secret(key) => "\"********\"".to_owned(),
+            serde_json::Value::String(text) if !text.is_empty() && is_secret(key) => {
+                "\"********\"".to_owned()
+            }
             value => value.to_string(),
         };
         let source = match loaded.source(key) {

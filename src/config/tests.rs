@@ -9,21 +9,34 @@ fn load(sources: Sources<'_>) -> Result<Loaded, String> {
 
 fn with_sets(sets: &[&str]) -> Result<Loaded, String> {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    load(Sources { sets: &sets, ..Sources::default() })
+    load(Sources {
+        sets: &sets,
+        ..Sources::default()
+    })
 }
 
 #[test]
 fn the_default_file_has_every_setting_and_the_default_of_each() {
     let mut known = Vec::new();
-    layers::leaves("", &serde_json::to_value(Config::default()).unwrap(), &mut known);
-    let file: serde_json::Value = serde_json::to_value(toml::from_str::<toml::Table>(DEFAULTS).unwrap()).unwrap();
+    layers::leaves(
+        "",
+        &serde_json::to_value(Config::default()).unwrap(),
+        &mut known,
+    );
+    let file: serde_json::Value =
+        serde_json::to_value(toml::from_str::<toml::Table>(DEFAULTS).unwrap()).unwrap();
     for (key, value) in known {
         let found = file.pointer(&format!("/{}", key.replace('.', "/")));
         match value {
             // nothing is written for nothing: the setting stands there as a comment
             serde_json::Value::Null => {
                 let name = key.rsplit('.').next().unwrap();
-                assert!(DEFAULTS.lines().any(|line| line.starts_with(&format!("# {name} ="))), "{key} is missing");
+                assert!(
+                    DEFAULTS
+                        .lines()
+                        .any(|line| line.starts_with(&format!("# {name} ="))),
+                    "{key} is missing"
+                );
             }
             value => assert_eq!(found, Some(&value), "{key}"),
         }
@@ -35,12 +48,19 @@ fn the_default_file_has_every_setting_and_the_default_of_each() {
 fn a_later_layer_wins_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("throughline.toml");
-    std::fs::write(&file, "[topics]\npartitions = 3\n[kafka]\nbrokers = \"a:1\"\nproperties.sasl.username = \"u\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "[topics]\npartitions = 3\n[kafka]\nbrokers = \"a:1\"\nproperties.sasl.username = \"u\"\n",
+    )
+    .unwrap();
     let loaded = load(Sources {
         file_of_data_dir: Some(&file),
         environment: vec![
             ("THROUGHLINE_KAFKA__BROKERS".into(), "b:2".into()),
-            ("THROUGHLINE_KAFKA__PROPERTIES__SASL_PASSWORD".into(), "12345".into()),
+            (
+                "THROUGHLINE_KAFKA__PROPERTIES__SASL_PASSWORD".into(),
+                "12345".into(),
+            ),
             ("THROUGHLINE_DATA".into(), "/elsewhere".into()),
             ("OTHER".into(), "x".into()),
         ],
@@ -49,32 +69,59 @@ fn a_later_layer_wins_and_is_named() {
     })
     .unwrap();
     let kafka = &loaded.config.kafka;
-    assert_eq!((kafka.brokers.as_str(), loaded.source("kafka.brokers")), ("c:3", "--brokers"));
+    assert_eq!(
+        (kafka.brokers.as_str(), loaded.source("kafka.brokers")),
+        ("c:3", "--brokers")
+    );
     assert_eq!(loaded.config.topics.partitions, 3);
-    assert_eq!(loaded.source("topics.partitions"), file.display().to_string());
+    assert_eq!(
+        loaded.source("topics.partitions"),
+        file.display().to_string()
+    );
     assert_eq!(kafka.properties["sasl.username"], "u");
     assert_eq!(kafka.properties["sasl.password"], "12345");
     let text = show(&loaded).unwrap();
     assert!(text.contains("\"sasl.password\" = \"********\""), "{text}");
-    assert!(text.contains("brokers = \"c:3\"  # from --brokers"), "{text}");
+    assert!(
+        text.contains("brokers = \"c:3\"  # from --brokers"),
+        "{text}"
+    );
     assert!(!text.contains("12345"), "{text}");
 }
 
 #[test]
 fn an_unknown_setting_is_refused_with_the_nearest() {
     let error = with_sets(&["topics.partition=3"]).unwrap_err();
-    assert!(error.contains("unknown setting `topics.partition` in --set topics.partition"), "{error}");
-    assert!(error.contains("did you mean `topics.partitions`?"), "{error}");
+    assert!(
+        error.contains("unknown setting `topics.partition` in --set topics.partition"),
+        "{error}"
+    );
+    assert!(
+        error.contains("did you mean `topics.partitions`?"),
+        "{error}"
+    );
     let environment = vec![("THROUGHLINE_KAFKA__BROKER".to_owned(), "a:1".to_owned())];
-    let error = load(Sources { environment, ..Sources::default() }).unwrap_err();
-    assert!(error.contains("`kafka.broker` in environment variable THROUGHLINE_KAFKA__BROKER"), "{error}");
+    let error = load(Sources {
+        environment,
+        ..Sources::default()
+    })
+    .unwrap_err();
+    assert!(
+        error.contains("`kafka.broker` in environment variable THROUGHLINE_KAFKA__BROKER"),
+        "{error}"
+    );
     assert!(error.contains("did you mean `kafka.brokers`?"), "{error}");
 }
 
 #[test]
 fn a_value_of_the_wrong_sort_is_named_with_its_place() {
     let error = with_sets(&["topics.partitions=many"]).unwrap_err();
-    assert!(error.starts_with("setting `topics.partitions` in --set topics.partitions: found string \"many\""), "{error}");
+    assert!(
+        error.starts_with(
+            "setting `topics.partitions` in --set topics.partitions: found string \"many\""
+        ),
+        "{error}"
+    );
     let error = with_sets(&["topics.partitions"]).unwrap_err();
     assert!(error.contains("write key=value"), "{error}");
 }

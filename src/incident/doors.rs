@@ -50,14 +50,22 @@ impl Doors {
 
     /// The name of the door that an actor uses.
     pub fn name_for(actor: &str) -> &'static str {
-        if OVER_KAFKA.contains(&actor) { "kafka" } else { "http" }
+        if OVER_KAFKA.contains(&actor) {
+            "kafka"
+        } else {
+            "http"
+        }
     }
 
     /// Opens the doors of these actors, so that the first event of each is as quick as the next.
     pub async fn open<'a>(&mut self, actors: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
         for actor in actors {
             if !self.doors.contains_key(actor) {
-                let door = if OVER_KAFKA.contains(&actor) { self.kafka_door(actor)? } else { http_door() };
+                let door = if OVER_KAFKA.contains(&actor) {
+                    self.kafka_door(actor)?
+                } else {
+                    http_door()
+                };
                 self.doors.insert(actor.to_owned(), door);
             }
         }
@@ -71,9 +79,16 @@ impl Doors {
         match self.doors.get(actor) {
             Some(Door::Kafka(producer)) => {
                 let value = self.encoder.event(event)?;
-                let record = FutureRecord::to(&self.topic).key(event.workflow_id.as_str()).payload(&value);
+                let record = FutureRecord::to(&self.topic)
+                    .key(event.workflow_id.as_str())
+                    .payload(&value);
                 let sent = producer.send(record, Timeout::After(ACK_LIMIT)).await;
-                sent.map_err(|(error, _)| anyhow!("{actor} cannot reach Kafka at {}: {error}", self.kafka.brokers))?;
+                sent.map_err(|(error, _)| {
+                    anyhow!(
+                        "{actor} cannot reach Kafka at {}: {error}",
+                        self.kafka.brokers
+                    )
+                })?;
             }
             Some(Door::Http(agent)) => post(agent.clone(), self.events_url.clone(), event).await?,
             None => bail!("{actor} has no door"),
@@ -93,13 +108,18 @@ impl Doors {
             .set("enable.idempotence", "true")
             .set("partitioner", PARTITIONER)
             .set("linger.ms", "0");
-        let producer = config.create().context("the Kafka settings are not accepted; look at [kafka.properties]")?;
+        let producer = config
+            .create()
+            .context("the Kafka settings are not accepted; look at [kafka.properties]")?;
         Ok(Door::Kafka(Box::new(producer)))
     }
 }
 
 fn http_door() -> Door {
-    let config = ureq::Agent::config_builder().timeout_global(Some(ACK_LIMIT)).http_status_as_error(false).build();
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(ACK_LIMIT))
+        .http_status_as_error(false)
+        .build();
     Door::Http(config.into())
 }
 
@@ -116,8 +136,13 @@ async fn post(agent: ureq::Agent, url: String, event: &Event) -> anyhow::Result<
             bail!("ingest answered {}: {}", response.status(), text.trim());
         }
         // the answer is read to its end, so that the connection serves the next event
-        response.body_mut().read_to_string().context("ingest broke off its answer")?;
+        response
+            .body_mut()
+            .read_to_string()
+            .context("ingest broke off its answer")?;
         Ok(())
     };
-    tokio::task::spawn_blocking(request).await.context("the request has ended early")?
+    tokio::task::spawn_blocking(request)
+        .await
+        .context("the request has ended early")?
 }

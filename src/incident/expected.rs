@@ -88,11 +88,25 @@ impl Expected {
     pub fn is(&self, anomaly: &Anomaly, suffix: &str) -> bool {
         let is_named = |id: &String, name: &str| id.strip_suffix(suffix) == Some(name);
         anomaly.signal == self.signal
-            && matches!(anomaly.status, AnomalyStatus::Opened | AnomalyStatus::Updated)
+            && matches!(
+                anomaly.status,
+                AnomalyStatus::Opened | AnomalyStatus::Updated
+            )
             && anomaly.severity == self.severity
-            && self.kinds.iter().all(|kind| anomaly.kinds.iter().any(|found| found == kind))
-            && self.actors.iter().all(|actor| anomaly.actors.iter().any(|found| found == actor))
-            && anomaly.proved_by.as_ref().is_some_and(|id| is_named(id, self.proved_by))
-            && self.evidence.is_none_or(|wanted| anomaly.evidence.iter().any(|id| is_named(id, wanted)))
+            && self
+                .kinds
+                .iter()
+                .all(|kind| anomaly.kinds.iter().any(|found| found == kind))
+            && self
+                .actors
+                .iter()
+                .all(|actor| anomaly.actors.iter().any(|found| found == actor))
+            && anomaly
+                .proved_by
+                .as_ref()
+                .is_some_and(|id| is_named(id, self.proved_by))
+            && self
+                .evidence
+                .is_none_or(|wanted| anomaly.evidence.iter().any(|id| is_named(id, wanted)))
     }
 }

@@ -59,9 +59,15 @@ impl Stage {
         let mut outcome = Outcome::default();
         let mut acknowledged: HashMap<&str, Instant> = HashMap::new();
         let mut is_over = false;
-        self.doors.open(telling.events.iter().map(|event| event.actor.id.as_str())).await?;
+        self.doors
+            .open(telling.events.iter().map(|event| event.actor.id.as_str()))
+            .await?;
         for event in &telling.events {
-            if let Some(cause) = event.caused_by.iter().find(|cause| !acknowledged.contains_key(cause.as_str())) {
+            if let Some(cause) = event
+                .caused_by
+                .iter()
+                .find(|cause| !acknowledged.contains_key(cause.as_str()))
+            {
                 bail!("{} cannot be said before its cause {cause}", event.event_id);
             }
             output::line(self.told(event))?;
@@ -73,11 +79,17 @@ impl Stage {
         }
         let deadline = Instant::now() + PATIENCE;
         while !(is_over && (!is_incident || outcome.is_complete())) {
-            let Some((at, seen)) = self.audience.next_until(deadline).await? else { break };
+            let Some((at, seen)) = self.audience.next_until(deadline).await? else {
+                break;
+            };
             self.take(telling, &acknowledged, at, seen, &mut outcome, &mut is_over)?;
         }
         if !is_over {
-            bail!("no snapshot with all {} events of {} came within {PATIENCE:?}", telling.events.len(), telling.workflow_id);
+            bail!(
+                "no snapshot with all {} events of {} came within {PATIENCE:?}",
+                telling.events.len(),
+                telling.workflow_id
+            );
         }
         Ok(outcome)
     }
@@ -93,11 +105,15 @@ impl Stage {
     ) -> anyhow::Result<()> {
         match seen {
             Seen::Session(session) if session.workflow_id == telling.workflow_id => {
-                let events = usize::try_from(session.counts.events).context("a negative count of events")?;
+                let events =
+                    usize::try_from(session.counts.events).context("a negative count of events")?;
                 *is_over |= events >= telling.events.len();
             }
             Seen::Anomaly(anomaly) if anomaly.workflow_id == telling.workflow_id => {
-                let proof = anomaly.proved_by.as_deref().and_then(|id| acknowledged.get(id));
+                let proof = anomaly
+                    .proved_by
+                    .as_deref()
+                    .and_then(|id| acknowledged.get(id));
                 // the reader may have it before the speaker has its acknowledgement
                 let latency = proof.map(|acknowledged| at.saturating_duration_since(*acknowledged));
                 output::line(self.finding(&anomaly, latency))?;
@@ -116,21 +132,31 @@ impl Stage {
             time::minutes(event.occurred_at),
             self.paint.text(Style::Bold, format!("{actor:<12}")),
             format_args!("{:<11}", event.payload.payload_type().as_str()),
-            self.paint.text(Style::Dim, format!("{:<5}", Doors::name_for(actor))),
+            self.paint
+                .text(Style::Dim, format!("{:<5}", Doors::name_for(actor))),
             words(&event.payload),
         )
     }
 
     fn finding(&self, anomaly: &Anomaly, latency: Option<Duration>) -> String {
-        let has_ended = matches!(anomaly.status, AnomalyStatus::Resolved | AnomalyStatus::Retracted);
+        let has_ended = matches!(
+            anomaly.status,
+            AnomalyStatus::Resolved | AnomalyStatus::Retracted
+        );
         let style = match anomaly.severity {
             _ if has_ended => Style::Green,
             Severity::Critical => Style::Red,
             Severity::Warning => Style::Yellow,
             Severity::Info => Style::Blue,
         };
-        let word = if has_ended { anomaly.status.as_str() } else { anomaly.severity.as_str() };
-        let after = latency.map(|latency| format!("  ({} ms)", latency.as_millis())).unwrap_or_default();
+        let word = if has_ended {
+            anomaly.status.as_str()
+        } else {
+            anomaly.severity.as_str()
+        };
+        let after = latency
+            .map(|latency| format!("  ({} ms)", latency.as_millis()))
+            .unwrap_or_default();
         format!(
             "       {} {} {}{}",
             self.paint.text(style, format!("▲ {word}")),
@@ -143,17 +169,26 @@ impl Stage {
 
 impl Outcome {
     fn take(&mut self, anomaly: &Anomaly, latency: Option<Duration>, suffix: &str) {
-        let has_ended = matches!(anomaly.status, AnomalyStatus::Resolved | AnomalyStatus::Retracted);
+        let has_ended = matches!(
+            anomaly.status,
+            AnomalyStatus::Resolved | AnomalyStatus::Retracted
+        );
         if SILENT.contains(&anomaly.signal.as_str()) && !has_ended {
-            self.unwanted.push((anomaly.signal.clone(), anomaly.sentence.clone()));
+            self.unwanted
+                .push((anomaly.signal.clone(), anomaly.sentence.clone()));
         }
         for (index, expected) in EXPECTED.iter().enumerate() {
             let is_same = expected.grown_from.is_none_or(|earlier| {
-                self.found[earlier].as_ref().is_some_and(|earlier| earlier.anomaly_id == anomaly.anomaly_id)
+                self.found[earlier]
+                    .as_ref()
+                    .is_some_and(|earlier| earlier.anomaly_id == anomaly.anomaly_id)
             });
             if self.found[index].is_none() && is_same && expected.is(anomaly, suffix) {
                 let latency = latency.unwrap_or_default();
-                self.found[index] = Some(Found { anomaly_id: anomaly.anomaly_id.clone(), latency });
+                self.found[index] = Some(Found {
+                    anomaly_id: anomaly.anomaly_id.clone(),
+                    latency,
+                });
             }
         }
     }
@@ -171,13 +206,24 @@ fn words(payload: &Payload) -> String {
         Payload::Thought(thought) => thought.content.clone(),
         Payload::ToolCall(call) => format!("{} {} ({})", call.tool, call.arguments, call.effect),
         Payload::ToolResult(result) => match result.passed {
-            Some(passed) => format!("{} (check {})", result.result, if passed { "passed" } else { "failed" }),
+            Some(passed) => format!(
+                "{} (check {})",
+                result.result,
+                if passed { "passed" } else { "failed" }
+            ),
             None => result.result.clone(),
         },
         Payload::Task(task) => {
-            let levels: Vec<&str> =
-                task.claims.iter().filter_map(|claim| claim.confidence.map(|level| level.as_str())).collect();
-            let held = if levels.is_empty() { String::new() } else { format!(", cause held {}", levels.join(", ")) };
+            let levels: Vec<&str> = task
+                .claims
+                .iter()
+                .filter_map(|claim| claim.confidence.map(|level| level.as_str()))
+                .collect();
+            let held = if levels.is_empty() {
+                String::new()
+            } else {
+                format!(", cause held {}", levels.join(", "))
+            };
             format!("{} ({}{held})", task.intent, task.state)
         }
         Payload::Error(error) => error.message.clone(),

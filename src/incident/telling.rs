@@ -4,9 +4,9 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use schemas::Event;
 use schemas::event::Payload;
 use schemas::json::{Defaults, event_from_slice};
-use schemas::Event;
 
 /// As it happened.
 const AS_IT_HAPPENED: &str = include_str!("../../scenarios/incident.jsonl");
@@ -41,9 +41,13 @@ impl Telling {
                 .with_context(|| format!("line {} of the scenario", number + 1))?;
             events.push(event);
         }
-        let Some(first) = events.first() else { bail!("the scenario is empty") };
+        let Some(first) = events.first() else {
+            bail!("the scenario is empty")
+        };
         let workflow_id = format!("{}{suffix}", first.workflow_id);
-        let told_on = Timestamp::from_microsecond(first.occurred_at)?.to_zoned(TimeZone::UTC).date();
+        let told_on = Timestamp::from_microsecond(first.occurred_at)?
+            .to_zoned(TimeZone::UTC)
+            .date();
         let days = told_on.until(day)?.get_days();
         let shift_us = i64::from(days) * 24 * 3600 * 1_000_000;
         for event in &mut events {
@@ -53,14 +57,20 @@ impl Telling {
                 rename(event, suffix);
             }
         }
-        Ok(Self { workflow_id, events })
+        Ok(Self {
+            workflow_id,
+            events,
+        })
     }
 }
 
 /// The last two nights whose incident lies in the past: the one of the incident, the next one of the proper telling.
 pub fn nights(now: Timestamp) -> anyhow::Result<(Date, Date)> {
     // The last event is at 02:58.
-    let last = now.checked_sub(jiff::SignedDuration::from_hours(3))?.to_zoned(TimeZone::UTC).date();
+    let last = now
+        .checked_sub(jiff::SignedDuration::from_hours(3))?
+        .to_zoned(TimeZone::UTC)
+        .date();
     Ok((last.yesterday()?, last))
 }
 
@@ -76,7 +86,11 @@ fn rename(event: &mut Event, suffix: &str) {
     let claims = match &mut event.payload {
         Payload::Text(text) => &mut text.claims,
         Payload::Thought(thought) => {
-            for step in thought.decision.iter_mut().flat_map(|decision| &mut decision.reasoning_steps) {
+            for step in thought
+                .decision
+                .iter_mut()
+                .flat_map(|decision| &mut decision.reasoning_steps)
+            {
                 step.evidence.iter_mut().for_each(own);
             }
             &mut thought.claims
@@ -89,7 +103,10 @@ fn rename(event: &mut Event, suffix: &str) {
         }
         Payload::ToolResult(_) | Payload::Error(_) => return,
     };
-    claims.iter_mut().flat_map(|claim| &mut claim.evidence).for_each(own);
+    claims
+        .iter_mut()
+        .flat_map(|claim| &mut claim.evidence)
+        .for_each(own);
 }
 
 /// The scenarios name their events by letter, time and word: `e-02:47-alert`.
@@ -109,10 +126,18 @@ mod tests {
         let mut known = Vec::new();
         for event in &telling.events {
             for cause in &event.caused_by {
-                assert!(known.contains(cause), "{} has a cause that comes later: {cause}", event.event_id);
+                assert!(
+                    known.contains(cause),
+                    "{} has a cause that comes later: {cause}",
+                    event.event_id
+                );
             }
             assert_eq!(event.workflow_id, telling.workflow_id);
-            assert!(!known.contains(&event.event_id), "{} stands twice", event.event_id);
+            assert!(
+                !known.contains(&event.event_id),
+                "{} stands twice",
+                event.event_id
+            );
             known.push(event.event_id.clone());
         }
         assert!(telling.events.is_sorted_by_key(|event| event.occurred_at));
@@ -129,15 +154,32 @@ mod tests {
         let told = Telling::as_it_happened(date(2026, 3, 1), ".2").unwrap();
         check(&told);
         assert_eq!(told.workflow_id, "incident-0247.2");
-        assert_eq!(crate::time::seconds(told.events[0].occurred_at), "2026-03-01 02:15:00");
-        let text: String = told.events.iter().map(|event| schemas::json::event_to_string(&event.borrowed())).collect();
-        assert_eq!(text.matches("\"e-0").count(), text.matches(".2\"").count() - told.events.len(), "{text}");
+        assert_eq!(
+            crate::time::seconds(told.events[0].occurred_at),
+            "2026-03-01 02:15:00"
+        );
+        let text: String = told
+            .events
+            .iter()
+            .map(|event| schemas::json::event_to_string(&event.borrowed()))
+            .collect();
+        assert_eq!(
+            text.matches("\"e-0").count(),
+            text.matches(".2\"").count() - told.events.len(),
+            "{text}"
+        );
     }
 
     #[test]
     fn both_nights_are_past() {
         let at = |text: &str| nights(text.parse().unwrap()).unwrap();
-        assert_eq!(at("2026-03-10T02:59:00Z"), (date(2026, 3, 8), date(2026, 3, 9)));
-        assert_eq!(at("2026-03-10T03:00:00Z"), (date(2026, 3, 9), date(2026, 3, 10)));
+        assert_eq!(
+            at("2026-03-10T02:59:00Z"),
+            (date(2026, 3, 8), date(2026, 3, 9))
+        );
+        assert_eq!(
+            at("2026-03-10T03:00:00Z"),
+            (date(2026, 3, 9), date(2026, 3, 10))
+        );
     }
 }

@@ -17,7 +17,10 @@ pub struct Feed {
 impl Feed {
     pub fn start(brokers: &str, seed: u64, rate: f64) -> Self {
         let stop = CancellationToken::new();
-        let kafka = KafkaClient { brokers: brokers.to_owned(), ..KafkaClient::default() };
+        let kafka = KafkaClient {
+            brokers: brokers.to_owned(),
+            ..KafkaClient::default()
+        };
         let token = stop.clone();
         let thread = std::thread::spawn(move || send(&kafka, seed, rate, &token));
         Self { stop, thread }
@@ -36,7 +39,10 @@ struct Failures(Mutex<Vec<String>>);
 impl Receipts for Failures {
     fn settle(&self, index: u64, outcome: Outcome) {
         if !matches!(outcome, Outcome::Stored(_)) {
-            self.0.lock().unwrap().push(format!("event {index}: {outcome:?}"));
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("event {index}: {outcome:?}"));
         }
     }
 }
@@ -45,7 +51,14 @@ fn send(kafka: &KafkaClient, seed: u64, rate: f64, stop: &CancellationToken) -> 
     let publisher = Publisher::new(&ingest::ProducerConfig::default(), kafka, EVENTS).unwrap();
     let failures = Arc::new(Failures::default());
     let receipts: Arc<dyn Receipts> = failures.clone();
-    let options = Options { workflows: 0, faults: 0.3, rate, seed, open_max: 300, ..Options::default() };
+    let options = Options {
+        workflows: 0,
+        faults: 0.3,
+        rate,
+        seed,
+        open_max: 300,
+        ..Options::default()
+    };
     let started = Instant::now();
     let mut sent = Vec::new();
     for (number, event) in Generator::new(options).unwrap().enumerate() {
@@ -55,7 +68,9 @@ fn send(kafka: &KafkaClient, seed: u64, rate: f64, stop: &CancellationToken) -> 
         let due = started + Duration::from_secs_f64(number as f64 / rate);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let record = publisher.record(&event, &[]).unwrap();
-        publisher.enqueue_blocking(record, &receipts, number as u64, stop).unwrap();
+        publisher
+            .enqueue_blocking(record, &receipts, number as u64, stop)
+            .unwrap();
         sent.push(event.event_id);
     }
     assert!(publisher.flush(Duration::from_secs(30)));

@@ -20,7 +20,9 @@ pub struct Model {
 impl Model {
     pub fn of(brokers: &str, partitions: i32) -> Self {
         let config = Arc::new(Config::default());
-        let mut shards: Vec<Shard> = (0..partitions).map(|_| Shard::new(Arc::clone(&config))).collect();
+        let mut shards: Vec<Shard> = (0..partitions)
+            .map(|_| Shard::new(Arc::clone(&config)))
+            .collect();
         let mut effects = Effects::default();
         let mut event_ids = Vec::new();
         let decoder = Decoder::default();
@@ -29,8 +31,17 @@ impl Model {
             event_ids.push(event.event_id.to_owned());
             let received_at = message.timestamp().to_millis().unwrap() * 1000;
             let shard = &mut shards[message.partition() as usize];
-            let verdict = shard.step(Input::Event { event: &event, received_at }, &mut effects);
-            assert!(matches!(verdict, Verdict::Applied | Verdict::Held), "{verdict:?}");
+            let verdict = shard.step(
+                Input::Event {
+                    event: &event,
+                    received_at,
+                },
+                &mut effects,
+            );
+            assert!(
+                matches!(verdict, Verdict::Applied | Verdict::Held),
+                "{verdict:?}"
+            );
         });
         event_ids.sort_unstable();
         let mut commit = Commit::default();
@@ -44,21 +55,39 @@ impl Model {
         let mut anomalies = BTreeMap::new();
         for anomaly in effects.anomalies {
             let key = (anomaly.anomaly_id.clone(), anomaly.revision);
-            assert!(anomalies.insert(key, anomaly).is_none(), "the core made one revision twice");
+            assert!(
+                anomalies.insert(key, anomaly).is_none(),
+                "the core made one revision twice"
+            );
         }
-        Self { event_ids, sessions, anomalies }
+        Self {
+            event_ids,
+            sessions,
+            anomalies,
+        }
     }
 
     pub fn compare_anomalies(&self, found: &[Anomaly]) {
         let mut seen = BTreeSet::new();
         for anomaly in found {
             let key = (anomaly.anomaly_id.clone(), anomaly.revision);
-            assert_eq!(self.anomalies.get(&key), Some(anomaly), "not what the core says");
+            assert_eq!(
+                self.anomalies.get(&key),
+                Some(anomaly),
+                "not what the core says"
+            );
             assert!(seen.insert(key), "came twice: {anomaly:?}");
         }
-        let lost: Vec<_> = self.anomalies.keys().filter(|key| !seen.contains(*key)).collect();
+        let lost: Vec<_> = self
+            .anomalies
+            .keys()
+            .filter(|key| !seen.contains(*key))
+            .collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
-        assert!(!seen.is_empty(), "the load had faults, so there must be anomalies");
+        assert!(
+            !seen.is_empty(),
+            "the load had faults, so there must be anomalies"
+        );
     }
 
     pub fn compare_sessions(&self, found: &BTreeMap<String, Session>) {

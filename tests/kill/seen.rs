@@ -24,15 +24,21 @@ pub fn read_all(brokers: &str, topic: &str, mut take: impl FnMut(&BorrowedMessag
         .set("fetch.message.max.bytes", "8388608")
         .create()
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in metadata.topics()[0].partitions() {
-        list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .unwrap();
     }
     let mut open = list.count();
     consumer.assign(&list).unwrap();
     while open > 0 {
-        match consumer.poll(Duration::from_secs(20)).expect("an end of partition within 20 s") {
+        match consumer
+            .poll(Duration::from_secs(20))
+            .expect("an end of partition within 20 s")
+        {
             Ok(message) => take(&message),
             Err(KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => panic!("{topic}: {error}"),
@@ -49,15 +55,24 @@ pub struct Committed {
 
 pub fn committed(brokers: &str) -> Committed {
     let decoder = Decoder::default();
-    let mut seen = Committed { anomalies: Vec::new(), sessions: BTreeMap::new(), session_records: 0 };
+    let mut seen = Committed {
+        anomalies: Vec::new(),
+        sessions: BTreeMap::new(),
+        session_records: 0,
+    };
     read_all(brokers, topics::ANOMALIES, |message| {
-        seen.anomalies.push(decoder.anomaly(message.payload().unwrap()).unwrap());
+        seen.anomalies
+            .push(decoder.anomaly(message.payload().unwrap()).unwrap());
     });
     read_all(brokers, topics::SESSIONS, |message| {
         let session = decoder.session(message.payload().unwrap()).unwrap();
         seen.session_records += 1;
         if let Some(before) = seen.sessions.get(&session.workflow_id) {
-            assert!(before.revision < session.revision, "revision {} came twice or backwards", session.revision);
+            assert!(
+                before.revision < session.revision,
+                "revision {} came twice or backwards",
+                session.revision
+            );
         }
         seen.sessions.insert(session.workflow_id.clone(), session);
     });
@@ -80,10 +95,14 @@ pub fn archived(root: &Path) -> Archived {
         let mut ranges: BTreeMap<i32, Vec<Range>> = BTreeMap::new();
         for file in archiver::listing::files(root, table).unwrap() {
             files += 1;
-            ranges.entry(file.partition).or_default().push(Range::from(&file.footer().unwrap()));
+            ranges
+                .entry(file.partition)
+                .or_default()
+                .push(Range::from(&file.footer().unwrap()));
         }
         for (partition, ranges) in ranges {
-            tiles(0, &ranges).unwrap_or_else(|broken| panic!("A-1 in {} {partition}: {broken}", table.name()));
+            tiles(0, &ranges)
+                .unwrap_or_else(|broken| panic!("A-1 in {} {partition}: {broken}", table.name()));
         }
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -91,13 +110,24 @@ pub fn archived(root: &Path) -> Archived {
     let column = |sql: &str| -> Vec<String> {
         let batches = runtime.block_on(archive.sql_all(sql)).unwrap();
         let texts = batches.iter().flat_map(|batch| {
-            let texts = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
-            let texts = texts.as_any().downcast_ref::<arrow::array::StringArray>().unwrap().clone();
-            (0..batch.num_rows()).map(move |row| texts.value(row).to_owned()).collect::<Vec<_>>()
+            let texts =
+                arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
+            let texts = texts
+                .as_any()
+                .downcast_ref::<arrow::array::StringArray>()
+                .unwrap()
+                .clone();
+            (0..batch.num_rows())
+                .map(move |row| texts.value(row).to_owned())
+                .collect::<Vec<_>>()
         });
         texts.collect()
     };
-    let count = |table: &str| column(&format!("select count(*) from {table}"))[0].parse().unwrap();
+    let count = |table: &str| {
+        column(&format!("select count(*) from {table}"))[0]
+            .parse()
+            .unwrap()
+    };
     let mut event_ids = column("select event_id from events");
     event_ids.sort_unstable();
     Archived {

@@ -15,13 +15,22 @@ impl Victim {
     pub fn start(name: &'static str, command: &[&str], brokers: &str, data: &Path) -> Self {
         let command: Vec<String> = command.iter().map(|part| (*part).to_owned()).collect();
         let child = spawn(&command, brokers, data);
-        Self { name, command, brokers: brokers.to_owned(), data: data.to_owned(), child }
+        Self {
+            name,
+            command,
+            brokers: brokers.to_owned(),
+            data: data.to_owned(),
+            child,
+        }
     }
 
     /// SIGKILL. A victim that had ended by itself has failed.
     pub fn kill(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("the {} ended by itself ({status}) before it was killed", self.name);
+            panic!(
+                "the {} ended by itself ({status}) before it was killed",
+                self.name
+            );
         }
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -42,17 +51,31 @@ impl Drop for Victim {
 /// Runs a command to its end, which must be a good one.
 pub fn run(command: &[&str], brokers: &str, data: &Path) {
     let output = program(brokers, data).args(command).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{text}",
+        output.status
+    );
     print!("{text}");
 }
 
 fn spawn(command: &[String], brokers: &str, data: &Path) -> Child {
-    program(brokers, data).args(command).stdout(Stdio::null()).spawn().unwrap()
+    program(brokers, data)
+        .args(command)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn program(brokers: &str, data: &Path) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    program.arg("--brokers").arg(brokers).arg("--data").arg(data).stdin(Stdio::null());
+    program
+        .arg("--brokers")
+        .arg(brokers)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null());
     program
 }

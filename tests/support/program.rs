@@ -55,9 +55,16 @@ pub fn run(arguments: &[&str]) -> Output {
 impl Program {
     /// Starts it.
     pub fn start(mut command: Command) -> Self {
-        let arguments: Vec<_> = command.get_args().map(|text| text.to_string_lossy().into_owned()).collect();
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|text| text.to_string_lossy().into_owned())
+            .collect();
         let name = arguments.join(" ");
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = Arc::new(Lines::default());
         read(child.stdout.take().unwrap(), "", lines.clone());
         read(child.stderr.take().unwrap(), STDERR, lines.clone());
@@ -84,11 +91,24 @@ impl Program {
                 if let Some(line) = self.lines().into_iter().find(|line| line.contains(text)) {
                     return line;
                 }
-                let why = if has_ended { "it has ended" } else { "it is late" };
-                panic!("no line with {text:?} from `{}`, {why}; its lines:\n{}", self.name, self.lines().join("\n"));
+                let why = if has_ended {
+                    "it has ended"
+                } else {
+                    "it is late"
+                };
+                panic!(
+                    "no line with {text:?} from `{}`, {why}; its lines:\n{}",
+                    self.name,
+                    self.lines().join("\n")
+                );
             }
             let lines = self.lines.all.lock().unwrap();
-            drop(self.lines.more.wait_timeout(lines, Duration::from_millis(50)).unwrap());
+            drop(
+                self.lines
+                    .more
+                    .wait_timeout(lines, Duration::from_millis(50))
+                    .unwrap(),
+            );
         }
     }
 
@@ -105,7 +125,11 @@ impl Program {
             Signal::Kill => "-KILL",
         };
         // it may have ended by itself in the meantime
-        let _ = Command::new("kill").args([name, &self.pid().to_string()]).stderr(Stdio::null()).status().unwrap();
+        let _ = Command::new("kill")
+            .args([name, &self.pid().to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
     }
 
     /// Waits for its end.
@@ -142,7 +166,11 @@ impl Program {
             into.extend_from_slice(line.as_bytes());
             into.push(b'\n');
         }
-        Output { status, stdout, stderr }
+        Output {
+            status,
+            stdout,
+            stderr,
+        }
     }
 }
 
@@ -160,8 +188,13 @@ fn read(from: impl Read + Send + 'static, prefix: &'static str, into: Arc<Lines>
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
-        while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+        while from
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|bytes| bytes > 0)
+        {
+            let text = String::from_utf8_lossy(&line)
+                .trim_end_matches('\n')
+                .to_owned();
             into.all.lock().unwrap().push(format!("{prefix}{text}"));
             into.more.notify_all();
             line.clear();

@@ -16,7 +16,12 @@ pub struct Sandbox {
 impl Sandbox {
     /// A new one.
     pub fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("throughline-test-").tempdir().unwrap() }
+        Self {
+            folder: tempfile::Builder::new()
+                .prefix("throughline-test-")
+                .tempdir()
+                .unwrap(),
+        }
     }
 
     /// Its path.
@@ -32,8 +37,19 @@ impl Sandbox {
     /// `throughline ARGUMENTS` over the data folder of this sandbox, temporary files in it too.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);
-        command.env("THROUGHLINE_DATA", self.data()).env("TMPDIR", self.path());
         command
+            .env("THROUGHLINE_DATA", self.data())
+            .env("TMPDIR", self.path());
+        command
+    }
+
+    /// Starts `throughline ARGUMENTS` without a data folder of its choice; temporary files still lie in this sandbox.
+    pub fn start_without_data(&self, arguments: &[&str]) -> Program {
+        let mut command = self.command(arguments);
+        command
+            .env_remove("THROUGHLINE_DATA")
+            .env("XDG_DATA_HOME", self.path().join("share"));
+        Program::start(command)
     }
 
     /// Starts `throughline ARGUMENTS` over the data folder of this sandbox.
@@ -50,7 +66,11 @@ impl Sandbox {
             if left.is_empty() {
                 return;
             }
-            assert!(since.elapsed() < Duration::from_secs(15), "still running:\n{}", left.join("\n"));
+            assert!(
+                since.elapsed() < Duration::from_secs(15),
+                "still running:\n{}",
+                left.join("\n")
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -67,7 +87,9 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            continue;
+        };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match path.is_dir() {
                 true => folders.push(path),

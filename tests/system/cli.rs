@@ -6,8 +6,8 @@ use crate::support::program::{command, run, stderr, stdout};
 use crate::support::{Program, Sandbox};
 
 const COMMANDS: [&str; 13] = [
-    "demo", "up", "ingest", "process", "archive", "replay", "generate", "sql", "explain", "watch", "status", "topics",
-    "doctor",
+    "demo", "up", "ingest", "process", "archive", "replay", "generate", "sql", "explain", "watch",
+    "status", "topics", "doctor",
 ];
 
 fn end(command: Command) -> Output {
@@ -19,11 +19,23 @@ fn help_lists_every_command_and_each_has_examples() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     for name in COMMANDS {
-        assert!(stdout(&help).contains(&format!("\n  {name} ")), "{name} is missing in\n{}", stdout(&help));
-        let arguments: &[&str] = if name == "topics" { &["topics", "create", "--help"] } else { &[name, "--help"] };
+        assert!(
+            stdout(&help).contains(&format!("\n  {name} ")),
+            "{name} is missing in\n{}",
+            stdout(&help)
+        );
+        let arguments: &[&str] = if name == "topics" {
+            &["topics", "create", "--help"]
+        } else {
+            &[name, "--help"]
+        };
         let one = run(arguments);
         assert!(one.status.success(), "{name}");
-        assert!(stdout(&one).contains("Example"), "{name} has no example in its help:\n{}", stdout(&one));
+        assert!(
+            stdout(&one).contains("Example"),
+            "{name} has no example in its help:\n{}",
+            stdout(&one)
+        );
     }
 }
 
@@ -34,24 +46,46 @@ fn a_wrong_command_line_has_status_2_and_a_remedy() {
     assert!(stderr(&unknown).contains("'watch'"), "{}", stderr(&unknown));
     let severity = run(&["watch", "--severity", "bad"]);
     assert_eq!(severity.status.code(), Some(2));
-    assert!(stderr(&severity).contains("info, warning, critical"), "{}", stderr(&severity));
+    assert!(
+        stderr(&severity).contains("info, warning, critical"),
+        "{}",
+        stderr(&severity)
+    );
 }
 
 #[test]
 fn an_unknown_setting_is_refused_wherever_it_stands() {
     let sandbox = Sandbox::new();
     std::fs::create_dir_all(sandbox.data()).unwrap();
-    std::fs::write(sandbox.data().join("throughline.toml"), "[ingest]\nlisen = \"127.0.0.1:1\"\n").unwrap();
+    std::fs::write(
+        sandbox.data().join("throughline.toml"),
+        "[ingest]\nlisen = \"127.0.0.1:1\"\n",
+    )
+    .unwrap();
     let file = end(sandbox.command(&["config", "show"]));
     assert_eq!(file.status.code(), Some(1));
-    assert!(stderr(&file).contains("unknown setting `ingest.lisen` in"), "{}", stderr(&file));
-    assert!(stderr(&file).contains("throughline.toml; did you mean `ingest.listen`?"), "{}", stderr(&file));
+    assert!(
+        stderr(&file).contains("unknown setting `ingest.lisen` in"),
+        "{}",
+        stderr(&file)
+    );
+    assert!(
+        stderr(&file).contains("throughline.toml; did you mean `ingest.listen`?"),
+        "{}",
+        stderr(&file)
+    );
 
     let mut command = command(&["config", "show"]);
-    command.env("THROUGHLINE_PROCESSOR__GROP", "x").env("THROUGHLINE_DATA", Sandbox::new().data());
+    command
+        .env("THROUGHLINE_PROCESSOR__GROP", "x")
+        .env("THROUGHLINE_DATA", Sandbox::new().data());
     let variable = end(command);
     assert_eq!(variable.status.code(), Some(1));
-    assert!(stderr(&variable).contains("`processor.group`"), "{}", stderr(&variable));
+    assert!(
+        stderr(&variable).contains("`processor.group`"),
+        "{}",
+        stderr(&variable)
+    );
 }
 
 #[test]
@@ -62,8 +96,14 @@ fn config_show_tells_where_values_come_from_and_no_secret() {
     let shown = end(command);
     assert!(shown.status.success(), "{}", stderr(&shown));
     let text = stdout(&shown);
-    assert!(text.contains("threads = 2  # from --set processor.threads"), "{text}");
-    assert!(text.contains("\"sasl.password\" = \"********\"  # from environment variable"), "{text}");
+    assert!(
+        text.contains("threads = 2  # from --set processor.threads"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\"sasl.password\" = \"********\"  # from environment variable"),
+        "{text}"
+    );
     assert!(!text.contains("hunter2"), "{text}");
     // what is shown can be used again
     assert!(text.parse::<toml::Table>().is_ok(), "{text}");
@@ -72,17 +112,30 @@ fn config_show_tells_where_values_come_from_and_no_secret() {
 #[test]
 fn where_nothing_runs_the_error_says_how_to_start_it() {
     let sandbox = Sandbox::new();
-    for arguments in [&["watch"] as &[&str], &["process"], &["archive"], &["ingest"], &["topics", "check"]] {
+    for arguments in [
+        &["watch"] as &[&str],
+        &["process"],
+        &["archive"],
+        &["ingest"],
+        &["topics", "check"],
+    ] {
         let output = end(sandbox.command(arguments));
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let text = stderr(&output);
         assert!(text.contains("nothing runs in"), "{arguments:?}: {text}");
-        assert!(text.contains("throughline up --data"), "{arguments:?}: {text}");
+        assert!(
+            text.contains("throughline up --data"),
+            "{arguments:?}: {text}"
+        );
         assert!(text.contains("--brokers"), "{arguments:?}: {text}");
     }
     let status = end(sandbox.command(&["status"]));
     assert_eq!(status.status.code(), Some(1));
-    assert!(stdout(&status).contains("problem: nothing runs"), "{}", stdout(&status));
+    assert!(
+        stdout(&status).contains("problem: nothing runs"),
+        "{}",
+        stdout(&status)
+    );
     let json = end(sandbox.command(&["status", "--json"]));
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["problems"].as_array().unwrap().len(), 1, "{json}");
@@ -93,7 +146,11 @@ fn a_kafka_that_is_away_is_named() {
     let sandbox = Sandbox::new();
     let output = end(sandbox.command(&["topics", "check", "--brokers", "127.0.0.1:1"]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("does not answer at 127.0.0.1:1"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("does not answer at 127.0.0.1:1"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -107,19 +164,35 @@ fn doctor_is_content_here_and_has_a_remedy_where_java_is_missing() {
     let bare = end(bare);
     assert_eq!(bare.status.code(), Some(1), "{}", stdout(&bare));
     assert!(stdout(&bare).contains("MISSING Java"), "{}", stdout(&bare));
-    assert!(stdout(&bare).contains("apt-get install openjdk-17-jdk-headless"), "{}", stdout(&bare));
+    assert!(
+        stdout(&bare).contains("apt-get install openjdk-17-jdk-headless"),
+        "{}",
+        stdout(&bare)
+    );
     // and nobody needs Java for a Kafka that is elsewhere
     let mut elsewhere = sandbox.command(&["doctor", port, "--brokers", "127.0.0.1:1"]);
-    elsewhere.env("PATH", sandbox.path()).env_remove("JAVA_HOME");
+    elsewhere
+        .env("PATH", sandbox.path())
+        .env_remove("JAVA_HOME");
     let elsewhere = end(elsewhere);
-    assert!(stdout(&elsewhere).contains("absent  Java"), "{}", stdout(&elsewhere));
-    assert!(stdout(&elsewhere).contains("MISSING Kafka"), "{}", stdout(&elsewhere));
+    assert!(
+        stdout(&elsewhere).contains("absent  Java"),
+        "{}",
+        stdout(&elsewhere)
+    );
+    assert!(
+        stdout(&elsewhere).contains("MISSING Kafka"),
+        "{}",
+        stdout(&elsewhere)
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut program = command(&["config", "show"]);
-    program.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    program
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let mut child = program.spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();

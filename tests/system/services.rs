@@ -22,18 +22,27 @@ impl System {
         let mut flags = own_topics(&unique_name(name));
         flags.push(format!("--brokers={}", shared_test_broker().address()));
         flags.push("--set=topics.partitions=3".to_owned());
-        Self { sandbox: Sandbox::new(), flags }
+        Self {
+            sandbox: Sandbox::new(),
+            flags,
+        }
     }
 
     fn start(&self, arguments: &[&str]) -> crate::support::Program {
         let flags = self.flags.iter().map(String::as_str);
-        self.sandbox.start(&arguments.iter().copied().chain(flags).collect::<Vec<_>>())
+        self.sandbox
+            .start(&arguments.iter().copied().chain(flags).collect::<Vec<_>>())
     }
 
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> String {
         let output = self.start(arguments).into_output(SOON);
-        assert!(output.status.success(), "{arguments:?}: {}\n{}", stdout(&output), stderr(&output));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}\n{}",
+            stdout(&output),
+            stderr(&output)
+        );
         stdout(&output)
     }
 }
@@ -43,13 +52,34 @@ fn topics_are_made_once_and_what_differs_is_told() {
     let system = System::new("topics");
     let before = system.start(&["topics", "check"]).into_output(SOON);
     assert_eq!(before.status.code(), Some(1));
-    assert_eq!(stdout(&before).matches("missing").count(), 5, "{}", stdout(&before));
-    assert_eq!(system.run(&["topics", "create"]).matches("created").count(), 5);
-    assert_eq!(system.run(&["topics", "create"]).matches("was there").count(), 5);
+    assert_eq!(
+        stdout(&before).matches("missing").count(),
+        5,
+        "{}",
+        stdout(&before)
+    );
+    assert_eq!(
+        system.run(&["topics", "create"]).matches("created").count(),
+        5
+    );
+    assert_eq!(
+        system
+            .run(&["topics", "create"])
+            .matches("was there")
+            .count(),
+        5
+    );
     assert!(system.run(&["topics", "check"]).contains("all 5 topics"));
-    let other = system.start(&["topics", "check", "--set=topics.partitions=4"]).into_output(SOON);
+    let other = system
+        .start(&["topics", "check", "--set=topics.partitions=4"])
+        .into_output(SOON);
     assert_eq!(other.status.code(), Some(1));
-    assert_eq!(stdout(&other).matches("partitions").count(), 4, "{}", stdout(&other));
+    assert_eq!(
+        stdout(&other).matches("partitions").count(),
+        4,
+        "{}",
+        stdout(&other)
+    );
 }
 
 #[test]
@@ -58,23 +88,46 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     system.run(&["topics", "create"]);
     system.run(&["replay", INCIDENT]);
     let processed = system.run(&["process", "--exit-at-end"]);
-    assert!(processed.starts_with("processed 22 events in "), "{processed}");
-    assert!(processed.contains("/s, ") && processed.contains("% of the time waiting for Kafka"), "{processed}");
+    assert!(
+        processed.starts_with("processed 22 events in "),
+        "{processed}"
+    );
+    assert!(
+        processed.contains("/s, ") && processed.contains("% of the time waiting for Kafka"),
+        "{processed}"
+    );
     let archived = system.run(&["archive", "--exit-at-end"]);
     assert!(archived.starts_with("archived "), "{archived}");
-    let rows = system.run(&["sql", "select count(*) as n from events", "--format", "ndjson"]);
+    let rows = system.run(&[
+        "sql",
+        "select count(*) as n from events",
+        "--format",
+        "ndjson",
+    ]);
     assert_eq!(rows.trim(), "{\"n\":22}");
     let findings = "select distinct signal from anomalies order by signal";
     let found = system.run(&["sql", findings, "--format", "csv"]);
-    assert_eq!(found.trim(), "signal\nconfidence_hardening\nskipped\nunverified_success");
+    assert_eq!(
+        found.trim(),
+        "signal\nconfidence_hardening\nskipped\nunverified_success"
+    );
     // again: there is nothing left to do
-    assert!(system.run(&["process", "--exit-at-end"]).starts_with("processed 0 events"));
-    assert!(system.run(&["archive", "--exit-at-end"]).starts_with("archived 0 rows"));
+    assert!(
+        system
+            .run(&["process", "--exit-at-end"])
+            .starts_with("processed 0 events")
+    );
+    assert!(
+        system
+            .run(&["archive", "--exit-at-end"])
+            .starts_with("archived 0 rows")
+    );
     // the replay sent again changes nothing but the rows of its own arrival
     system.run(&["replay", INCIDENT]);
     system.run(&["process", "--exit-at-end"]);
     system.run(&["archive", "--exit-at-end"]);
-    let anomalies = "select count(*) as n, count(distinct anomaly_id || revision) as once from anomalies";
+    let anomalies =
+        "select count(*) as n, count(distinct anomaly_id || revision) as once from anomalies";
     let counted: serde_json::Value =
         serde_json::from_str(system.run(&["sql", anomalies, "--format", "ndjson"]).trim()).unwrap();
     assert_eq!(counted["n"], counted["once"], "{counted}");
@@ -91,14 +144,22 @@ fn single_services_announce_themselves_and_are_found() {
         program.wait_for_line("ready: ", SOON);
     }
     let json: serde_json::Value = serde_json::from_str(&system.run(&["status", "--json"])).unwrap();
-    let services: Vec<&str> =
-        json["running"].as_array().unwrap().iter().map(|one| one["service"].as_str().unwrap()).collect();
+    let services: Vec<&str> = json["running"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["service"].as_str().unwrap())
+        .collect();
     assert_eq!(services, ["archive", "ingest", "process"], "{json}");
     for program in [&process, &archive, &ingest] {
         program.signal(Signal::Terminate);
     }
     for mut program in [process, archive, ingest] {
-        assert!(program.wait(SOON).success(), "{}", program.lines().join("\n"));
+        assert!(
+            program.wait(SOON).success(),
+            "{}",
+            program.lines().join("\n")
+        );
     }
     let json = system.start(&["status", "--json"]).into_output(SOON);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
@@ -110,5 +171,9 @@ fn a_service_without_its_topics_says_so_at_once() {
     let system = System::new("missing");
     let output = system.start(&["process"]).into_output(SOON);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("throughline topics create"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("throughline topics create"),
+        "{}",
+        stderr(&output)
+    );
 }

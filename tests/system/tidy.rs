@@ -17,7 +17,18 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("archiver", &["schemas"]),
     ("query", &["schemas", "archiver"]),
     ("local-kafka", &[]),
-    ("throughline", &["schemas", "session", "processor", "ingest", "archiver", "query", "local-kafka"]),
+    (
+        "throughline",
+        &[
+            "schemas",
+            "session",
+            "processor",
+            "ingest",
+            "archiver",
+            "query",
+            "local-kafka",
+        ],
+    ),
 ];
 
 /// What the pure core must not reach, however far down: clocks that tick, sockets, threads of a runtime.
@@ -31,14 +42,24 @@ fn the_arrows_point_one_way() {
             let used = package["dependencies"].as_array().unwrap().iter();
             // what only tests use is no arrow
             let used = used.filter(|other| other["path"].is_string() && other["kind"] != "dev");
-            (text(&package["name"]), used.map(|other| text(&other["name"])).collect())
+            (
+                text(&package["name"]),
+                used.map(|other| text(&other["name"])).collect(),
+            )
         })
         .collect();
     let known: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(ours.keys().map(String::as_str).collect::<BTreeSet<_>>(), known, "a crate is new or gone");
+    assert_eq!(
+        ours.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        known,
+        "a crate is new or gone"
+    );
     for (name, allowed) in ARROWS {
         for used in &ours[name] {
-            assert!(allowed.contains(&used.as_str()), "{name} must not use {used}");
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} must not use {used}"
+            );
         }
     }
 }
@@ -56,9 +77,16 @@ fn the_core_is_pure_down_to_its_last_dependency() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .map(|package| {
+            (
+                package["id"].as_str().unwrap(),
+                package["name"].as_str().unwrap(),
+            )
+        })
         .collect();
-    let core = members(&metadata).find(|package| package["name"] == "session").unwrap();
+    let core = members(&metadata)
+        .find(|package| package["name"] == "session")
+        .unwrap();
     let mut open = vec![core["id"].as_str().unwrap()];
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
@@ -66,7 +94,11 @@ fn the_core_is_pure_down_to_its_last_dependency() {
             continue;
         }
         for used in nodes[id]["deps"].as_array().unwrap() {
-            let is_normal = used["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+            let is_normal = used["dep_kinds"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|kind| kind["kind"].is_null());
             if is_normal {
                 open.push(used["pkg"].as_str().unwrap());
             }
@@ -90,15 +122,23 @@ fn every_file_says_what_it_is() {
         }
     }
     assert!(seen > 50, "only {seen} files found");
-    assert!(missing.is_empty(), "these files do not begin with //!: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "these files do not begin with //!: {missing:#?}"
+    );
 }
 
 #[test]
 fn the_readme_names_the_commands_that_ci_runs() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let ci = read(".ci/run");
-    let line = ci.lines().find(|line| line.contains("cargo test")).expect("CI runs the tests");
-    let test = line[line.find("cargo test").unwrap()..].trim().trim_end_matches(" --locked");
+    let line = ci
+        .lines()
+        .find(|line| line.contains("cargo test"))
+        .expect("CI runs the tests");
+    let test = line[line.find("cargo test").unwrap()..]
+        .trim()
+        .trim_end_matches(" --locked");
     let readme = read("README.md");
     assert!(readme.contains(test), "README does not name `{test}`");
     assert!(readme.contains("cargo run --release -- demo"));
@@ -120,11 +160,20 @@ fn every_command_that_the_documents_name_is_there() {
         let mut named = 0;
         for line in text.lines() {
             // at the beginning of a line of a block, or of code within a line
-            for rest in line.split('`').flat_map(|part| part.strip_prefix("throughline ")) {
-                let word = rest.split_whitespace().find(|word| !word.starts_with('-')).unwrap_or_default();
+            for rest in line
+                .split('`')
+                .flat_map(|part| part.strip_prefix("throughline "))
+            {
+                let word = rest
+                    .split_whitespace()
+                    .find(|word| !word.starts_with('-'))
+                    .unwrap_or_default();
                 let word = word.trim_matches(|char: char| !char.is_alphanumeric());
                 if word.chars().all(|char| char.is_ascii_lowercase()) && !word.is_empty() {
-                    assert!(commands.contains(word), "{document} names `throughline {word}`, which is not there");
+                    assert!(
+                        commands.contains(word),
+                        "{document} names `throughline {word}`, which is not there"
+                    );
                     named += 1;
                 }
             }
@@ -138,8 +187,20 @@ fn root() -> &'static Path {
 }
 
 fn sources() -> Vec<std::path::PathBuf> {
-    let folders = ["src", "schemas", "processor", "ingest", "archiver", "query", "kafka", "tests", "benches"];
-    let all = folders.iter().flat_map(|folder| files_below(&root().join(folder)));
+    let folders = [
+        "src",
+        "schemas",
+        "processor",
+        "ingest",
+        "archiver",
+        "query",
+        "kafka",
+        "tests",
+        "benches",
+    ];
+    let all = folders
+        .iter()
+        .flat_map(|folder| files_below(&root().join(folder)));
     all.filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .filter(|path| !path.components().any(|part| part.as_os_str() == "target"))
         .collect()
@@ -151,13 +212,21 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn members(metadata: &Value) -> impl Iterator<Item = &Value> {
-    let ids: BTreeSet<&str> =
-        metadata["workspace_members"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let ids: BTreeSet<&str> = metadata["workspace_members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap())
+        .collect();
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages.filter(move |package| ids.contains(package["id"].as_str().unwrap()))
 }

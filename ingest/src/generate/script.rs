@@ -42,7 +42,8 @@ pub(super) struct Script {
 #[derive(Clone)]
 struct Belief {
     confidence: Confidence,
-    probability: f64,
+    /// Probability, in percent.
+    percent: u32,
     evidence: Vec<String>,
 }
 
@@ -157,7 +158,7 @@ impl Script {
         let root = self.root_task(who, TaskState::Active, seen, &[]);
         let mut belief = Belief {
             confidence: Confidence::Low,
-            probability: 0.3 + 0.01 * f64::from(self.cast.rng.u32(..10)),
+            percent: self.cast.rng.u32(30..40),
             evidence,
         };
         let thought = self.think(who, vec![root], &[self.claim(&belief)], None);
@@ -220,7 +221,7 @@ impl Script {
         }
         let belief = Belief {
             confidence: Confidence::High,
-            probability: belief.probability + 0.4,
+            percent: belief.percent + 40,
             evidence: results.clone(),
         };
         others.push(last);
@@ -472,7 +473,7 @@ impl Script {
             hypothesis_id: Some("h1".to_owned()),
             statement: self.subject.cause.to_owned(),
             kind: ClaimKind::Hypothesis,
-            probability: Some(belief.probability),
+            probability: Some(f64::from(belief.percent) / 100.0),
             confidence: Some(belief.confidence),
             evidence: belief.evidence.iter().rev().take(2).cloned().collect(),
             refines: None,

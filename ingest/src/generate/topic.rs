@@ -17,6 +17,7 @@ pub(super) struct Topic {
     pub(super) check: &'static str,
     /// Hypotheses; no two of them share most of their words.
     pub(super) causes: &'static [&'static str],
+    /// Questions; their words stand in no other sentence, so that only an answer answers them.
     pub(super) questions: &'static [&'static str],
     pub(super) constraints: &'static [&'static str],
     pub(super) reading_tools: &'static [&'static str],
@@ -59,9 +60,9 @@ pub(super) const TOPICS: &[Topic] = &[
             "retries of one client multiply the load",
         ],
         questions: &[
-            "which regions were hit before the alert fired",
-            "did the nightly vacuum overlap with the window",
-            "how many customers saw the failure themselves",
+            "do tablets abroad still fetch stale prices",
+            "did the nightly vacuum overlap a backup",
+            "how often did phones show the fallback page",
         ],
         constraints: &[
             "no restart of the primary database",
@@ -115,9 +116,9 @@ pub(super) const TOPICS: &[Topic] = &[
             "the address was changed after dispatch",
         ],
         questions: &[
-            "has the carrier confirmed the second scan",
+            "did the carrier confirm a handover at the locker",
             "was the voucher issued by marketing or by hand",
-            "does the customer want a replacement instead of money",
+            "would a replacement please instead of money",
         ],
         constraints: &[
             "refunds above 200 need a person",
@@ -166,9 +167,9 @@ pub(super) const TOPICS: &[Topic] = &[
             "the join key lost its leading zeros",
         ],
         questions: &[
-            "which downstream reports have already read the table",
-            "is the raw landing bucket still complete",
-            "who changed the extraction window last month",
+            "do auditors abroad still open yesterday's copy",
+            "does the landing bucket hold torn uploads",
+            "who shortened the extraction interval in spring",
         ],
         constraints: &[
             "no full reload during business hours",
@@ -222,7 +223,7 @@ pub(super) const TOPICS: &[Topic] = &[
         ],
         questions: &[
             "does the flake appear on the arm runners",
-            "which release branch still needs the old signature",
+            "which branch lacks the legacy signature",
             "was the fixture regenerated after the migration",
         ],
         constraints: &[

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use schemas::event::{
-    Actor, ActorKind, Claim, ClaimKind, Confidence, Effect, Handoff, HandoffMode, HandoffPhase, Payload, Task,
-    TaskState, Text, Thought, ToolCall, ToolResult, ToolStatus, Usage,
+    Actor, ActorKind, Claim, ClaimKind, Confidence, Effect, Handoff, HandoffMode, HandoffPhase,
+    Payload, Task, TaskState, Text, Thought, ToolCall, ToolResult, ToolStatus, Usage,
 };
 use schemas::{Decoder, Encoder, Event};
 use session::{Commit, Config, Effects, Input, Shard};
@@ -36,7 +36,13 @@ fn main() {
             let started = Instant::now();
             for bytes in &encoded {
                 let event = decoder.event(bytes).unwrap();
-                shard.step(Input::Event { event: &event, received_at: event.occurred_at }, &mut effects);
+                shard.step(
+                    Input::Event {
+                        event: &event,
+                        received_at: event.occurred_at,
+                    },
+                    &mut effects,
+                );
             }
             steps.push((started.elapsed().as_nanos() as f64 - decode_ns) / encoded.len() as f64);
             let started = Instant::now();
@@ -61,7 +67,13 @@ fn memory(length: usize, workflows: usize) {
     let mut effects = Effects::default();
     for bytes in &encoded {
         let event = decoder.event(bytes).unwrap();
-        shard.step(Input::Event { event: &event, received_at: event.occurred_at }, &mut effects);
+        shard.step(
+            Input::Event {
+                event: &event,
+                received_at: event.occurred_at,
+            },
+            &mut effects,
+        );
     }
     let grown = resident_bytes().saturating_sub(before);
     println!(
@@ -73,7 +85,13 @@ fn memory(length: usize, workflows: usize) {
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    statm
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -98,7 +116,14 @@ fn encode(workflows: usize, length: usize) -> Vec<Vec<u8>> {
 
 fn actor(number: usize) -> Actor {
     let id = format!("agent-{}", number % 4);
-    Actor { id, kind: ActorKind::Agent, name: None, framework: Some("langgraph".into()), version: None, team: None }
+    Actor {
+        id,
+        kind: ActorKind::Agent,
+        name: None,
+        framework: Some("langgraph".into()),
+        version: None,
+        team: None,
+    }
 }
 
 fn event(workflow: usize, at: usize) -> Event {
@@ -120,7 +145,11 @@ fn event(workflow: usize, at: usize) -> Event {
             task_id: format!("t{}", at / 10 % 20),
             parent_task_id: (at > 0).then(|| "t0".into()),
             intent: "find what changed before the alert".into(),
-            state: if at % 20 == 0 { TaskState::Active } else { TaskState::Accepted },
+            state: if at % 20 == 0 {
+                TaskState::Active
+            } else {
+                TaskState::Accepted
+            },
             claims: vec![],
             constraints: vec![],
             checks: vec![],
@@ -129,7 +158,9 @@ fn event(workflow: usize, at: usize) -> Event {
         1 | 4 | 7 => Payload::ToolCall(ToolCall {
             call_id: format!("c{at}"),
             tool: "metrics.query".into(),
-            arguments: format!(r#"{{"query":"rate(errors_total[5m])","service":"checkout","step":{at}}}"#),
+            arguments: format!(
+                r#"{{"query":"rate(errors_total[5m])","service":"checkout","step":{at}}}"#
+            ),
             effect: Effect::Read,
             target: Some("checkout".into()),
             attempt: 1,
@@ -138,12 +169,24 @@ fn event(workflow: usize, at: usize) -> Event {
             call_id: format!("c{}", at - 1),
             tool: "metrics.query".into(),
             status: ToolStatus::Ok,
-            result: format!(r#"{{"series":[{{"service":"checkout","value":0.06}}],"step":{at},"text":"{words}"}}"#),
+            result: format!(
+                r#"{{"series":[{{"service":"checkout","value":0.06}}],"step":{at},"text":"{words}"}}"#
+            ),
             verifies: vec![],
             passed: None,
         }),
-        3 => Payload::Thought(Thought { content: words, iteration: Some(1), claims: vec![claim], decision: None }),
-        6 => Payload::Text(Text { content: words, to: vec!["agent-1".into()], declares: None, claims: vec![] }),
+        3 => Payload::Thought(Thought {
+            content: words,
+            iteration: Some(1),
+            claims: vec![claim],
+            decision: None,
+        }),
+        6 => Payload::Text(Text {
+            content: words,
+            to: vec!["agent-1".into()],
+            declares: None,
+            claims: vec![],
+        }),
         _ => Payload::Handoff(Handoff {
             handoff_id: format!("handoff-{}", at / 10),
             phase: HandoffPhase::Accepted,

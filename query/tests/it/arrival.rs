@@ -16,7 +16,9 @@ fn counts_never_go_backwards() {
         scope.spawn(|| {
             for file in 0..FILES {
                 // Each file lies in another hour, so that a listing that is under way meets some folders too early.
-                let events: Vec<_> = (0..ROWS).map(|row| event("w", (file * ROWS + row) * 3600)).collect();
+                let events: Vec<_> = (0..ROWS)
+                    .map(|row| event("w", (file * ROWS + row) * 3600))
+                    .collect();
                 world.events(i32::try_from(file % 3).unwrap(), &events);
             }
             is_done.store(true, Ordering::Release);
@@ -54,7 +56,12 @@ async fn temporary_files_and_strangers_are_passed_over() {
     let world = World::empty();
     let path = world.events(0, &[event("w", 1)]);
     let folder = path.parent().unwrap();
-    for name in ["00000-00000000000000000009.parquet.tmp", ".00000-00000000000000000009.parquet", "9.parquet", "README.md"] {
+    for name in [
+        "00000-00000000000000000009.parquet.tmp",
+        ".00000-00000000000000000009.parquet",
+        "9.parquet",
+        "README.md",
+    ] {
         std::fs::write(folder.join(name), "no parquet").unwrap();
     }
     let archive = world.archive();

@@ -9,12 +9,17 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::world::{World, complaint, event, number};
 
 fn overwrite(path: &Path, from: u64, bytes: usize) {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
     file.seek(SeekFrom::Start(from)).unwrap();
     let mut old = vec![0; bytes];
     file.read_exact(&mut old).unwrap();
     file.seek(SeekFrom::Start(from)).unwrap();
-    file.write_all(&old.iter().map(|byte| !byte).collect::<Vec<_>>()).unwrap();
+    file.write_all(&old.iter().map(|byte| !byte).collect::<Vec<_>>())
+        .unwrap();
 }
 
 fn three_files(world: &World) -> [std::path::PathBuf; 3] {
@@ -31,17 +36,30 @@ async fn a_damaged_footer_is_told_by_name() {
     let size = std::fs::metadata(&second).unwrap().len();
     overwrite(&second, size - 8, 8);
     let told = complaint(&world.archive(), "select count(*) from events").await;
-    assert!(told.contains(second.to_str().unwrap()) && told.contains("archive verify"), "{told}");
+    assert!(
+        told.contains(second.to_str().unwrap()) && told.contains("archive verify"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
 async fn a_cut_file_is_told_by_name() {
     let world = World::empty();
     let [first, _, _] = three_files(&world);
-    OpenOptions::new().write(true).open(&first).unwrap().set_len(100).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(&first)
+        .unwrap()
+        .set_len(100)
+        .unwrap();
     let told = complaint(&world.archive(), "select * from events").await;
     assert!(told.contains(first.to_str().unwrap()), "{told}");
-    OpenOptions::new().write(true).open(&first).unwrap().set_len(0).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(&first)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
     let told = complaint(&world.archive(), "select * from events").await;
     assert!(told.contains(first.to_str().unwrap()), "{told}");
 }
@@ -50,10 +68,18 @@ async fn a_cut_file_is_told_by_name() {
 async fn a_damaged_page_is_told_by_name() {
     let world = World::empty();
     let [_, _, third] = three_files(&world);
-    let footer = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&third).unwrap()).unwrap();
+    let footer =
+        ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&third).unwrap()).unwrap();
     let columns = footer.metadata().row_group(0).columns();
-    let column = columns.iter().find(|column| column.column_path().string() == "event_id").unwrap();
-    overwrite(&third, u64::try_from(column.data_page_offset()).unwrap(), 64);
+    let column = columns
+        .iter()
+        .find(|column| column.column_path().string() == "event_id")
+        .unwrap();
+    overwrite(
+        &third,
+        u64::try_from(column.data_page_offset()).unwrap(),
+        64,
+    );
     let archive = world.archive();
     let told = complaint(&archive, "select event_id from events").await;
     assert!(told.contains(third.to_str().unwrap()), "{told}");
@@ -79,7 +105,10 @@ async fn a_file_that_is_gone_is_told_by_name() {
         }
     }
     let told = told.unwrap();
-    assert!(told.contains(second.to_str().unwrap()) && told.contains("is gone"), "{told}");
+    assert!(
+        told.contains(second.to_str().unwrap()) && told.contains("is gone"),
+        "{told}"
+    );
     // A query that begins now sees what is there.
     std::fs::remove_file(&first).unwrap();
     assert_eq!(number(&archive, "select count(*) from events").await, 200);
@@ -94,5 +123,8 @@ async fn a_folder_that_cannot_be_listed_is_told() {
     // A loop of links is a folder that nobody can list, whoever asks.
     std::os::unix::fs::symlink(&table, &table).unwrap();
     let told = complaint(&world.archive(), "select count(*) from events").await;
-    assert!(told.contains("cannot be listed") && told.contains(world.root().to_str().unwrap()), "{told}");
+    assert!(
+        told.contains("cannot be listed") && told.contains(world.root().to_str().unwrap()),
+        "{told}"
+    );
 }

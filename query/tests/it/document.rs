@@ -4,7 +4,8 @@ use std::path::Path;
 
 use query::{Archive, Config, VIEWS, document};
 
-const BEGIN: &str = "<!-- from here to the end of the reference: generated, see query/tests/it/document.rs -->\n";
+const BEGIN: &str =
+    "<!-- from here to the end of the reference: generated, see query/tests/it/document.rs -->\n";
 const END: &str = "<!-- end of the reference -->\n";
 
 fn archive() -> Archive {
@@ -15,16 +16,32 @@ fn archive() -> Archive {
 fn every_column_of_a_view_is_documented_once_and_in_order() {
     let archive = archive();
     for view in VIEWS {
-        assert!(view.about().ends_with(['.', ':']) && view.about().len() > 20, "{}: {:?}", view.name, view.about());
+        assert!(
+            view.about().ends_with(['.', ':']) && view.about().len() > 20,
+            "{}: {:?}",
+            view.name,
+            view.about()
+        );
         let documented: Vec<&str> = view.documented().map(|(name, _)| name).collect();
-        let columns: Vec<String> = archive.columns(view.name).into_iter().map(|column| column.name).collect();
+        let columns: Vec<String> = archive
+            .columns(view.name)
+            .into_iter()
+            .map(|column| column.name)
+            .collect();
         if documented.is_empty() {
-            assert_eq!(view.name, "events_once", "a view without documented columns");
+            assert_eq!(
+                view.name, "events_once",
+                "a view without documented columns"
+            );
             continue;
         }
         assert_eq!(documented, columns, "{}", view.name);
         for (name, meaning) in view.documented() {
-            assert!(meaning.len() > 8 && meaning.ends_with('.'), "{}.{name}: {meaning}", view.name);
+            assert!(
+                meaning.len() > 8 && meaning.ends_with('.'),
+                "{}.{name}: {meaning}",
+                view.name
+            );
         }
     }
 }
@@ -39,7 +56,9 @@ fn docs_sql_md_is_up_to_date() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &wanted).unwrap();
     } else if text != wanted {
-        panic!("docs/sql.md is out of date; run `UPDATE_DOCS=1 cargo test --release -p query --test it document`");
+        panic!(
+            "docs/sql.md is out of date; run `UPDATE_DOCS=1 cargo test --release -p query --test it document`"
+        );
     }
 }
 
@@ -53,8 +72,14 @@ async fn the_recipes_run() {
     let mut count = 0;
     for block in text.split("```sql\n").skip(1) {
         let sql = block.split("```").next().unwrap();
-        for statement in sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-            archive.sql_all(statement).await.unwrap_or_else(|error| panic!("{statement}\n{error}"));
+        for statement in sql
+            .split(";\n")
+            .filter(|statement| !statement.trim().is_empty())
+        {
+            archive
+                .sql_all(statement)
+                .await
+                .unwrap_or_else(|error| panic!("{statement}\n{error}"));
             count += 1;
         }
     }

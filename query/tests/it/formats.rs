@@ -33,7 +33,13 @@ async fn csv() {
 async fn json() {
     let json = text(Format::Json, SQL).await;
     let values: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
-    insta::assert_snapshot!(values.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(
+        values
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
 }
 
 #[tokio::test]
@@ -60,12 +66,25 @@ async fn arrow_and_parquet() {
     let world = World::incident();
     let archive = world.archive();
     let stream = bytes(&archive, Format::Arrow, "select * from events").await;
-    let rows: usize = StreamReader::try_new(stream.as_slice(), None).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    let rows: usize = StreamReader::try_new(stream.as_slice(), None)
+        .unwrap()
+        .map(|batch| batch.unwrap().num_rows())
+        .sum();
     assert_eq!(rows, 22);
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), bytes(&archive, Format::Parquet, "select * from events").await).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap().build().unwrap();
-    assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 22);
+    std::fs::write(
+        file.path(),
+        bytes(&archive, Format::Parquet, "select * from events").await,
+    )
+    .unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap())
+        .unwrap()
+        .build()
+        .unwrap();
+    assert_eq!(
+        reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(),
+        22
+    );
 }
 
 #[tokio::test]
@@ -74,7 +93,13 @@ async fn every_column_of_every_table_can_be_written() {
     let archive = world.archive();
     for relation in archive.relations() {
         let sql = format!("select * from {}", relation.name);
-        for format in [Format::Csv, Format::Json, Format::Ndjson, Format::Arrow, Format::Parquet] {
+        for format in [
+            Format::Csv,
+            Format::Json,
+            Format::Ndjson,
+            Format::Arrow,
+            Format::Parquet,
+        ] {
             bytes(&archive, format, &sql).await;
         }
     }

@@ -30,8 +30,17 @@ async fn every_way_out_is_refused() {
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().join("secret.csv");
     std::fs::write(&secret, "word\nxyzzy\n").unwrap();
-    let parquet = std::fs::read_dir(world.root().join("raw/events")).unwrap().next().unwrap().unwrap().path();
-    let (secret, out, folder) = (secret.display(), outside.path().join("out").display().to_string(), parquet.display());
+    let parquet = std::fs::read_dir(world.root().join("raw/events"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let (secret, out, folder) = (
+        secret.display(),
+        outside.path().join("out").display().to_string(),
+        parquet.display(),
+    );
     let archive = world.archive();
     let before = (inventory(&world.root()), inventory(outside.path()));
     let ways = [
@@ -68,7 +77,9 @@ async fn every_way_out_is_refused() {
         // reading elsewhere
         format!("create external table t stored as csv location '{secret}'"),
         format!("create external table t stored as parquet location '{folder}'"),
-        format!("create unbounded external table t (word varchar) stored as csv location '{secret}'"),
+        format!(
+            "create unbounded external table t (word varchar) stored as csv location '{secret}'"
+        ),
         format!("select * from '{secret}'"),
         format!("select * from \"{secret}\""),
         format!("select * from 'file://{secret}'"),
@@ -110,7 +121,11 @@ async fn every_way_out_is_refused() {
             Err(other) => panic!("{way} failed for another reason: {other:?}"),
         }
     }
-    assert_eq!(before, (inventory(&world.root()), inventory(outside.path())), "a query left a trace");
+    assert_eq!(
+        before,
+        (inventory(&world.root()), inventory(outside.path())),
+        "a query left a trace"
+    );
     assert_eq!(number(&archive, "select count(*) from workflows").await, 1);
 }
 
@@ -154,7 +169,10 @@ async fn what_reads_is_let_through() {
         "select * exclude (content, result) from events limit 1",
         "select * from workflows where opened_at > now() - interval '100 years'",
     ] {
-        archive.sql_all(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        archive
+            .sql_all(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
 
@@ -163,8 +181,16 @@ async fn a_link_out_of_the_archive_is_no_file_of_it() {
     let world = World::incident();
     let other = World::incident();
     // Another archive's folder, linked under a name that is not of this archive.
-    std::os::unix::fs::symlink(other.root().join("raw/events"), world.root().join("raw/strangers")).unwrap();
+    std::os::unix::fs::symlink(
+        other.root().join("raw/events"),
+        world.root().join("raw/strangers"),
+    )
+    .unwrap();
     let archive = Archive::open(world.root(), Config::default()).unwrap();
-    let told = archive.sql_all("select * from strangers").await.unwrap_err().to_string();
+    let told = archive
+        .sql_all("select * from strangers")
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(told.starts_with("no table or view strangers"), "{told}");
 }

@@ -8,7 +8,10 @@ use crate::world::{World, event, scenario};
 async fn the_incident_comes_back_whole() {
     let world = World::incident();
     let archive = world.archive();
-    let story = story::load(&archive, "incident-0247").await.unwrap().unwrap();
+    let story = story::load(&archive, "incident-0247")
+        .await
+        .unwrap()
+        .unwrap();
     // What the core makes of the events now is what came back.
     let (session, anomalies) = computed();
     assert_eq!(story.session, session);
@@ -31,17 +34,31 @@ fn computed() -> (schemas::Session, Vec<schemas::Anomaly>) {
     let mut effects = Effects::default();
     let events = scenario("incident");
     for event in &events {
-        shard.step(Input::Event { event: &event.borrowed(), received_at: event.occurred_at }, &mut effects);
+        shard.step(
+            Input::Event {
+                event: &event.borrowed(),
+                received_at: event.occurred_at,
+            },
+            &mut effects,
+        );
     }
     let last = events.iter().map(|event| event.occurred_at).max().unwrap();
-    shard.step(Input::Tick { stream_time: last + 3_600_000_000 }, &mut effects);
+    shard.step(
+        Input::Tick {
+            stream_time: last + 3_600_000_000,
+        },
+        &mut effects,
+    );
     let mut commit = Commit::default();
     shard.commit(true, &mut commit);
     let mut newest = std::collections::BTreeMap::new();
     for anomaly in effects.anomalies {
         newest.insert(anomaly.anomaly_id.clone(), anomaly);
     }
-    (commit.sessions.pop().unwrap(), newest.into_values().collect())
+    (
+        commit.sessions.pop().unwrap(),
+        newest.into_values().collect(),
+    )
 }
 
 #[tokio::test]
@@ -54,13 +71,34 @@ async fn ids_are_found_by_their_beginning_and_near_ones_are_named() {
     world.play(&other);
     let archive = world.archive();
     let find = async |typed: &str| story::find(&archive, typed).await.unwrap();
-    assert_eq!(find("incident-0247").await, Found::One("incident-0247".to_owned()));
-    assert_eq!(find("incident-02").await, Found::One("incident-0247".to_owned()));
-    assert_eq!(find("inc").await, Found::Several(vec!["incident-0247".to_owned(), "incident-0300".to_owned()]));
-    let near = |ids: &[&str]| Found::Nothing { near: ids.iter().map(|id| (*id).to_owned()).collect(), has_events: false };
-    assert_eq!(find("incident-0248").await, near(&["incident-0247", "incident-0300"]));
+    assert_eq!(
+        find("incident-0247").await,
+        Found::One("incident-0247".to_owned())
+    );
+    assert_eq!(
+        find("incident-02").await,
+        Found::One("incident-0247".to_owned())
+    );
+    assert_eq!(
+        find("inc").await,
+        Found::Several(vec!["incident-0247".to_owned(), "incident-0300".to_owned()])
+    );
+    let near = |ids: &[&str]| Found::Nothing {
+        near: ids.iter().map(|id| (*id).to_owned()).collect(),
+        has_events: false,
+    };
+    assert_eq!(
+        find("incident-0248").await,
+        near(&["incident-0247", "incident-0300"])
+    );
     assert_eq!(find("0300").await, near(&["incident-0300"]));
-    assert!(matches!(find("nothing'; drop table events --").await, Found::Nothing { has_events: false, .. }));
+    assert!(matches!(
+        find("nothing'; drop table events --").await,
+        Found::Nothing {
+            has_events: false,
+            ..
+        }
+    ));
     assert!(matches!(find("").await, Found::Nothing { near, .. } if near.len() == 2));
     assert_eq!(story::load(&archive, "incident").await.unwrap(), None);
 }
@@ -71,7 +109,13 @@ async fn events_without_a_session_are_told_from_nothing() {
     world.events(0, &[event("lonely", 1)]);
     let archive = world.archive();
     let found = story::find(&archive, "lonely").await.unwrap();
-    assert_eq!(found, Found::Nothing { near: Vec::new(), has_events: true });
+    assert_eq!(
+        found,
+        Found::Nothing {
+            near: Vec::new(),
+            has_events: true
+        }
+    );
 }
 
 #[tokio::test]
@@ -82,6 +126,9 @@ async fn ids_with_quotes_are_only_ids() {
         event.workflow_id = "it's; \\ \"odd\"".to_owned();
     }
     world.play(&events);
-    let story = story::load(&world.archive(), "it's; \\ \"odd\"").await.unwrap().unwrap();
+    let story = story::load(&world.archive(), "it's; \\ \"odd\"")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(story.session.workflow_id, "it's; \\ \"odd\"");
 }

@@ -44,7 +44,12 @@ async fn every_view_stands_on_an_archive_that_is_not_there() {
     let world = World::empty();
     let archive = world.archive();
     for relation in archive.relations() {
-        assert_eq!(number(&archive, &format!("select count(*) from {}", relation.name)).await, 0, "{}", relation.name);
+        assert_eq!(
+            number(&archive, &format!("select count(*) from {}", relation.name)).await,
+            0,
+            "{}",
+            relation.name
+        );
         let columns = archive.columns(relation.name);
         assert!(!columns.is_empty(), "{}", relation.name);
     }
@@ -79,10 +84,25 @@ async fn a_filter_on_one_workflow_reads_that_workflow_alone() {
         world.events(1, &[event(&format!("other-{workflow}"), workflow)]);
     }
     let archive = world.archive();
-    for view in ["handoffs", "tool_calls", "claims", "causes", "waterfall", "tasks", "events_once"] {
-        let plan = table(&archive, &format!("explain select * from {view} where workflow_id = 'incident-0247'")).await;
+    for view in [
+        "handoffs",
+        "tool_calls",
+        "claims",
+        "causes",
+        "waterfall",
+        "tasks",
+        "events_once",
+    ] {
+        let plan = table(
+            &archive,
+            &format!("explain select * from {view} where workflow_id = 'incident-0247'"),
+        )
+        .await;
         for scan in plan.lines().filter(|line| line.contains("DataSourceExec")) {
-            assert!(scan.contains("= incident-0247"), "{view} scans without the filter:\n{plan}");
+            assert!(
+                scan.contains("= incident-0247"),
+                "{view} scans without the filter:\n{plan}"
+            );
         }
     }
 }
@@ -92,12 +112,24 @@ async fn a_text_of_a_megabyte_comes_back_whole() {
     let world = World::empty();
     let mut large = event("w", 1);
     let words = "überlang ".repeat(120_000);
-    let Payload::Text(text) = &mut large.payload else { panic!("event() makes texts") };
+    let Payload::Text(text) = &mut large.payload else {
+        panic!("event() makes texts")
+    };
     text.content = words.clone();
     world.events(0, &[large]);
     let archive = world.archive();
-    assert_eq!(number(&archive, "select cast(octet_length(content) as bigint) from events").await, words.len() as i64);
-    let found = format!("select count(*) from events where content like '%{}%'", "überlang überlang");
+    assert_eq!(
+        number(
+            &archive,
+            "select cast(octet_length(content) as bigint) from events"
+        )
+        .await,
+        words.len() as i64
+    );
+    let found = format!(
+        "select count(*) from events where content like '%{}%'",
+        "überlang überlang"
+    );
     assert_eq!(number(&archive, &found).await, 1);
 }
 
@@ -108,10 +140,32 @@ async fn folders_are_columns_and_prune() {
     world.events(0, &[event("w", 0)]);
     world.events(0, &[event("w", 26 * 3600)]);
     let archive = world.archive();
-    let told = table(&archive, "select date, hour, count(*) as events from events group by date, hour order by date").await;
+    let told = table(
+        &archive,
+        "select date, hour, count(*) as events from events group by date, hour order by date",
+    )
+    .await;
     insta::assert_snapshot!(told);
-    assert_eq!(number(&archive, "select count(*) from events where date = '2025-11-20'").await, 1);
-    assert_eq!(number(&archive, "select count(*) from events where date >= '2025-11-21' or hour = 5").await, 0);
-    let plan = table(&archive, "explain select event_id from events where date = '2025-11-20' and hour between 4 and 4").await;
+    assert_eq!(
+        number(
+            &archive,
+            "select count(*) from events where date = '2025-11-20'"
+        )
+        .await,
+        1
+    );
+    assert_eq!(
+        number(
+            &archive,
+            "select count(*) from events where date >= '2025-11-21' or hour = 5"
+        )
+        .await,
+        0
+    );
+    let plan = table(
+        &archive,
+        "explain select event_id from events where date = '2025-11-20' and hour between 4 and 4",
+    )
+    .await;
     assert_eq!(plan.matches(".parquet").count(), 1, "{plan}");
 }

@@ -24,7 +24,9 @@ pub struct World {
 
 impl World {
     pub fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// The incident, with the sessions and anomalies that the core makes of it.
@@ -77,21 +79,35 @@ impl World {
                 headers: Vec::new(),
             };
             for session in &commit.sessions {
-                sessions.push(record(&session.workflow_id, encoder.session(session).unwrap()));
+                sessions.push(record(
+                    &session.workflow_id,
+                    encoder.session(session).unwrap(),
+                ));
             }
             for anomaly in effects.anomalies.drain(..) {
-                anomalies.push(record(&anomaly.workflow_id, encoder.anomaly(&anomaly).unwrap()));
+                anomalies.push(record(
+                    &anomaly.workflow_id,
+                    encoder.anomaly(&anomaly).unwrap(),
+                ));
             }
         };
         let mut effects = Effects::default();
         let mut last = 0;
         for event in events {
             last = last.max(event.occurred_at);
-            let input = Input::Event { event: &event.borrowed(), received_at: event.occurred_at };
+            let input = Input::Event {
+                event: &event.borrowed(),
+                received_at: event.occurred_at,
+            };
             shard.step(input, &mut effects);
             keep(&mut shard, &mut effects, false, last);
         }
-        shard.step(Input::Tick { stream_time: last + 3_600_000_000 }, &mut effects);
+        shard.step(
+            Input::Tick {
+                stream_time: last + 3_600_000_000,
+            },
+            &mut effects,
+        );
         keep(&mut shard, &mut effects, true, last);
         self.append(Table::Sessions, 0, &sessions);
         if !anomalies.is_empty() {
@@ -155,7 +171,10 @@ pub fn call(workflow: &str, number: i64, call_id: &str, tool: &str, arguments: &
         target: None,
         attempt: 1,
     });
-    Event { payload, ..event(workflow, number) }
+    Event {
+        payload,
+        ..event(workflow, number)
+    }
 }
 
 /// What a call returned.
@@ -168,7 +187,10 @@ pub fn result(workflow: &str, number: i64, call_id: &str, tool: &str, status: To
         verifies: Vec::new(),
         passed: None,
     });
-    Event { payload, ..event(workflow, number) }
+    Event {
+        payload,
+        ..event(workflow, number)
+    }
 }
 
 /// A record with these bytes.
@@ -183,26 +205,40 @@ pub fn record(key: &str, value: Option<&[u8]>) -> Record {
 
 /// The answer drawn as a table.
 pub async fn table(archive: &Archive, sql: &str) -> String {
-    let batches = archive.sql_all(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let batches = archive
+        .sql_all(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     pretty_format_batches(&batches).unwrap().to_string()
 }
 
 /// The one number of an answer.
 pub async fn number(archive: &Archive, sql: &str) -> i64 {
-    try_number(archive, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    try_number(archive, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 pub async fn try_number(archive: &Archive, sql: &str) -> Result<i64, Error> {
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Int64Type;
     let batches: Vec<RecordBatch> = archive.sql_all(sql).await?;
-    Ok(batches.iter().find(|batch| batch.num_rows() > 0).unwrap().column(0).as_primitive::<Int64Type>().value(0))
+    Ok(batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .unwrap()
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .value(0))
 }
 
 /// What a query is answered with that has no answer.
 pub async fn complaint(archive: &Archive, sql: &str) -> String {
     match archive.sql_all(sql).await {
-        Ok(batches) => panic!("{sql} was answered:\n{}", pretty_format_batches(&batches).unwrap()),
+        Ok(batches) => panic!(
+            "{sql} was answered:\n{}",
+            pretty_format_batches(&batches).unwrap()
+        ),
         Err(error) => error.to_string(),
     }
 }

@@ -14,12 +14,63 @@ pub struct Names {
 }
 
 const KEYWORDS: &[&str] = &[
-    "all", "and", "as", "asc", "between", "by", "case", "cast", "cross join", "desc", "describe", "distinct", "else",
-    "end", "except", "exists", "explain", "explain analyze", "false", "filter", "from", "full join", "group by",
-    "having", "in", "inner join", "intersect", "interval", "is not null", "is null", "join", "left join", "like",
-    "limit", "not", "null", "nulls first", "nulls last", "offset", "on", "or", "order by", "over", "partition by",
-    "right join", "select", "show tables", "then", "timestamp", "true", "union", "union all", "using", "values", "when",
-    "where", "with",
+    "all",
+    "and",
+    "as",
+    "asc",
+    "between",
+    "by",
+    "case",
+    "cast",
+    "cross join",
+    "desc",
+    "describe",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "explain",
+    "explain analyze",
+    "false",
+    "filter",
+    "from",
+    "full join",
+    "group by",
+    "having",
+    "in",
+    "inner join",
+    "intersect",
+    "interval",
+    "is not null",
+    "is null",
+    "join",
+    "left join",
+    "like",
+    "limit",
+    "not",
+    "null",
+    "nulls first",
+    "nulls last",
+    "offset",
+    "on",
+    "or",
+    "order by",
+    "over",
+    "partition by",
+    "right join",
+    "select",
+    "show tables",
+    "then",
+    "timestamp",
+    "true",
+    "union",
+    "union all",
+    "using",
+    "values",
+    "when",
+    "where",
+    "with",
 ];
 
 impl Names {
@@ -29,10 +80,14 @@ impl Names {
         if in_quotes(before) {
             return (cursor, Vec::new());
         }
-        let begin = before.rfind(|char: char| !is_name(char)).map_or(0, |at| at + char_len(before, at));
+        let begin = before
+            .rfind(|char: char| !is_name(char))
+            .map_or(0, |at| at + char_len(before, at));
         let (context, word) = before.split_at(begin);
         let candidates = if let Some(qualified) = context.strip_suffix('.') {
-            let first = qualified.rfind(|char: char| !is_name(char)).map_or(0, |at| at + char_len(qualified, at));
+            let first = qualified
+                .rfind(|char: char| !is_name(char))
+                .map_or(0, |at| at + char_len(qualified, at));
             self.columns_of(&qualified[first..], line)
         } else if context.trim_start().starts_with("\\d") || follows_from(context) {
             self.relations.keys().cloned().collect()
@@ -40,11 +95,16 @@ impl Names {
             self.everything(line)
         };
         let lower = word.to_lowercase();
-        let mut fitting: Vec<String> =
-            candidates.into_iter().filter(|candidate| candidate.starts_with(&lower) && *candidate != lower).collect();
+        let mut fitting: Vec<String> = candidates
+            .into_iter()
+            .filter(|candidate| candidate.starts_with(&lower) && *candidate != lower)
+            .collect();
         if !word.is_empty() && word.chars().all(|char| !char.is_lowercase()) {
             // Whoever types in capitals wants keywords in capitals; names stay as they are.
-            for candidate in fitting.iter_mut().filter(|candidate| KEYWORDS.contains(&candidate.as_str())) {
+            for candidate in fitting
+                .iter_mut()
+                .filter(|candidate| KEYWORDS.contains(&candidate.as_str()))
+            {
                 *candidate = candidate.to_uppercase();
             }
         }
@@ -55,14 +115,23 @@ impl Names {
     /// Columns of the tables that the statement names, or of all when it names none; tables, keywords, functions.
     fn everything(&self, line: &str) -> Vec<String> {
         let words: Vec<String> = words(line).collect();
-        let named: Vec<&Vec<String>> =
-            self.relations.iter().filter(|(name, _)| words.contains(name)).map(|(_, columns)| columns).collect();
+        let named: Vec<&Vec<String>> = self
+            .relations
+            .iter()
+            .filter(|(name, _)| words.contains(name))
+            .map(|(_, columns)| columns)
+            .collect();
         let columns: Vec<&String> = match named.is_empty() {
             true => self.relations.values().flatten().collect(),
             false => named.into_iter().flatten().collect(),
         };
         let keywords = KEYWORDS.iter().map(|keyword| (*keyword).to_owned());
-        let mut all: Vec<String> = columns.into_iter().chain(self.relations.keys()).cloned().chain(keywords).collect();
+        let mut all: Vec<String> = columns
+            .into_iter()
+            .chain(self.relations.keys())
+            .cloned()
+            .chain(keywords)
+            .collect();
         all.extend(self.functions.iter().map(|name| format!("{name}(")));
         all.sort();
         all.dedup();
@@ -75,8 +144,13 @@ impl Names {
             return columns.clone();
         }
         let words: Vec<String> = words(line).filter(|word| word != "as").collect();
-        let relation = words.windows(2).find(|pair| pair[1] == name && self.relations.contains_key(&pair[0]));
-        relation.and_then(|pair| self.relations.get(&pair[0])).cloned().unwrap_or_default()
+        let relation = words
+            .windows(2)
+            .find(|pair| pair[1] == name && self.relations.contains_key(&pair[0]));
+        relation
+            .and_then(|pair| self.relations.get(&pair[0]))
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -88,7 +162,9 @@ fn follows_from(context: &str) -> bool {
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|char: char| !is_name(char)).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    text.split(|char: char| !is_name(char))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
 }
 
 fn is_name(char: char) -> bool {
@@ -111,7 +187,10 @@ mod tests {
     /// What can stand at the bar.
     fn check(line: &str, expected: &[&str]) {
         let relation = |name: &str, columns: &[&str]| {
-            (name.to_owned(), columns.iter().map(|column| (*column).to_owned()).collect())
+            (
+                name.to_owned(),
+                columns.iter().map(|column| (*column).to_owned()).collect(),
+            )
         };
         let names = Names {
             relations: [
@@ -136,7 +215,10 @@ mod tests {
 
     #[test]
     fn columns_are_those_of_the_tables_that_are_named() {
-        check("select event| from events", &["event_id", "event_type", "events"]);
+        check(
+            "select event| from events",
+            &["event_id", "event_type", "events"],
+        );
         check("select outc| from events", &[]);
         check("select outc|", &["outcome"]);
         check("select e.e| from events as e", &["event_id", "event_type"]);

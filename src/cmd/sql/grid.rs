@@ -52,8 +52,16 @@ impl Grid {
 
     fn with(schema: &Schema, is_expanded: bool, terminal: Option<usize>, paint: Paint) -> Self {
         Self {
-            names: schema.fields().iter().map(|field| printable(field.name())).collect(),
-            is_number: schema.fields().iter().map(|field| field.data_type().is_numeric()).collect(),
+            names: schema
+                .fields()
+                .iter()
+                .map(|field| printable(field.name()))
+                .collect(),
+            is_number: schema
+                .fields()
+                .iter()
+                .map(|field| field.data_type().is_numeric())
+                .collect(),
             is_expanded,
             terminal,
             paint,
@@ -65,12 +73,27 @@ impl Grid {
 
     /// The text of some rows, or nothing yet while the widths are being measured.
     pub fn draw(&mut self, batch: &RecordBatch) -> anyhow::Result<String> {
-        let columns: Vec<Vec<Cell>> = batch.columns().iter().map(cells).collect::<Result<_, _>>()?;
+        let columns: Vec<Vec<Cell>> = batch
+            .columns()
+            .iter()
+            .map(cells)
+            .collect::<Result<_, _>>()?;
         let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
         for _ in 0..batch.num_rows() {
-            self.waiting.push(columns.iter_mut().map(|column| column.next().flatten()).collect());
+            self.waiting.push(
+                columns
+                    .iter_mut()
+                    .map(|column| column.next().flatten())
+                    .collect(),
+            );
         }
-        Ok(if self.widths.is_some() || self.waiting.len() >= ROWS_MEASURED { self.flush() } else { String::new() })
+        Ok(
+            if self.widths.is_some() || self.waiting.len() >= ROWS_MEASURED {
+                self.flush()
+            } else {
+                String::new()
+            },
+        )
     }
 
     /// The rest of the answer.
@@ -110,15 +133,29 @@ impl Grid {
             }
         }
         let Some(terminal) = self.terminal else {
-            return Layout::Columns(widths.into_iter().map(|width| width.min(WIDTH_UNBOUNDED)).collect());
+            return Layout::Columns(
+                widths
+                    .into_iter()
+                    .map(|width| width.min(WIDTH_UNBOUNDED))
+                    .collect(),
+            );
         };
         let room = terminal.saturating_sub(GAP.len() * widths.len().saturating_sub(1));
-        if widths.iter().map(|width| *width.min(&WIDTH_MIN)).sum::<usize>() > room {
+        if widths
+            .iter()
+            .map(|width| *width.min(&WIDTH_MIN))
+            .sum::<usize>()
+            > room
+        {
             return Layout::Lists;
         }
         // The largest limit that lets everything fit; what is left over goes to the columns that it cuts.
-        let fits = |limit: usize| widths.iter().map(|width| *width.min(&limit)).sum::<usize>() <= room;
-        let limit = (WIDTH_MIN..=terminal).rev().find(|limit| fits(*limit)).unwrap_or(WIDTH_MIN);
+        let fits =
+            |limit: usize| widths.iter().map(|width| *width.min(&limit)).sum::<usize>() <= room;
+        let limit = (WIDTH_MIN..=terminal)
+            .rev()
+            .find(|limit| fits(*limit))
+            .unwrap_or(WIDTH_MIN);
         let mut left = room - widths.iter().map(|width| *width.min(&limit)).sum::<usize>();
         for width in &mut widths {
             if *width > limit {
@@ -131,16 +168,27 @@ impl Grid {
     }
 
     fn head(&self, widths: &[usize], text: &mut String) {
-        let names: Vec<String> =
-            self.names.iter().zip(widths).zip(&self.is_number).map(|((name, width), right)| fit(name, *width, *right)).collect();
-        let _ = writeln!(text, "{}", self.paint.text(Style::Bold, names.join(GAP).trim_end()));
+        let names: Vec<String> = self
+            .names
+            .iter()
+            .zip(widths)
+            .zip(&self.is_number)
+            .map(|((name, width), right)| fit(name, *width, *right))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{}",
+            self.paint.text(Style::Bold, names.join(GAP).trim_end())
+        );
         let rules: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
         let _ = writeln!(text, "{}", self.paint.text(Style::Dim, rules.join(GAP)));
     }
 
     fn line(&self, widths: &[usize], row: &[Cell], text: &mut String) {
         let mut line = String::new();
-        for (index, ((cell, width), right)) in row.iter().zip(widths).zip(&self.is_number).enumerate() {
+        for (index, ((cell, width), right)) in
+            row.iter().zip(widths).zip(&self.is_number).enumerate()
+        {
             if index > 0 {
                 line.push_str(GAP);
             }
@@ -154,9 +202,23 @@ impl Grid {
 
     /// A row as a list; values go on over as many lines as they need.
     fn list(&self, row: &[Cell], text: &mut String) {
-        let widest = self.names.iter().map(|name| name.width()).max().unwrap_or(0);
-        let _ = writeln!(text, "{}", self.paint.text(Style::Dim, format!("─── row {}", with_separators(self.drawn))));
-        let room = self.terminal.map_or(WIDTH_UNBOUNDED, |terminal| terminal.saturating_sub(widest + GAP.len()).max(20));
+        let widest = self
+            .names
+            .iter()
+            .map(|name| name.width())
+            .max()
+            .unwrap_or(0);
+        let _ = writeln!(
+            text,
+            "{}",
+            self.paint.text(
+                Style::Dim,
+                format!("─── row {}", with_separators(self.drawn))
+            )
+        );
+        let room = self.terminal.map_or(WIDTH_UNBOUNDED, |terminal| {
+            terminal.saturating_sub(widest + GAP.len()).max(20)
+        });
         for (name, cell) in self.names.iter().zip(row) {
             let name = self.paint.text(Style::Bold, fit(name, widest, false));
             let Some(value) = cell else {
@@ -196,7 +258,10 @@ fn terminal_width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
     }
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0).or(Some(80))
+    terminal_size::terminal_size()
+        .map(|(width, _)| usize::from(width.0))
+        .filter(|width| *width > 0)
+        .or(Some(80))
 }
 
 /// The values of a column as text.
@@ -213,7 +278,9 @@ fn cells(column: &ArrayRef) -> Result<Vec<Cell>, arrow::error::ArrowError> {
             _ => printable(&formatter.value(row).to_string()),
         }
     };
-    Ok((0..column.len()).map(|row| column.is_valid(row).then(|| value(row))).collect())
+    Ok((0..column.len())
+        .map(|row| column.is_valid(row).then(|| value(row)))
+        .collect())
 }
 
 /// A number with as many digits as tell it apart, six after the point at most.
@@ -235,7 +302,11 @@ fn number(value: f64) -> String {
 /// A time, UTC, with the fraction of a second only where there is one.
 fn time(us: i64) -> String {
     match jiff::Timestamp::from_microsecond(us) {
-        Ok(at) => at.to_string().replacen('T', " ", 1).trim_end_matches('Z').to_owned(),
+        Ok(at) => at
+            .to_string()
+            .replacen('T', " ", 1)
+            .trim_end_matches('Z')
+            .to_owned(),
         Err(_) => us.to_string(),
     }
 }
@@ -274,7 +345,11 @@ fn fit(text: &str, width: usize, is_right: bool) -> String {
         return format!("{cut}{}", " ".repeat(width.saturating_sub(used + 1)));
     }
     let padding = " ".repeat(width - own);
-    if is_right { format!("{padding}{text}") } else { format!("{text}{padding}") }
+    if is_right {
+        format!("{padding}{text}")
+    } else {
+        format!("{text}{padding}")
+    }
 }
 
 /// Text in parts of at most this width.
@@ -306,14 +381,32 @@ mod tests {
 
     fn batch() -> RecordBatch {
         RecordBatch::try_from_iter([
-            ("workflow_id", Arc::new(StringArray::from(vec![Some("incident-0247"), None])) as ArrayRef),
+            (
+                "workflow_id",
+                Arc::new(StringArray::from(vec![Some("incident-0247"), None])) as ArrayRef,
+            ),
             ("events", Arc::new(Int64Array::from(vec![15_034, -7]))),
-            ("cost", Arc::new(Float64Array::from(vec![Some(0.0042), Some(45.0)]))),
+            (
+                "cost",
+                Arc::new(Float64Array::from(vec![Some(0.0042), Some(45.0)])),
+            ),
             (
                 "at",
-                Arc::new(TimestampMicrosecondArray::from(vec![1_763_520_420_000_000, 1_763_520_420_250_000]).with_timezone("UTC")),
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![
+                        1_763_520_420_000_000,
+                        1_763_520_420_250_000,
+                    ])
+                    .with_timezone("UTC"),
+                ),
             ),
-            ("words", Arc::new(StringArray::from(vec!["two\nlines and \u{1b}[31mred", "日本語のテキスト"]))),
+            (
+                "words",
+                Arc::new(StringArray::from(vec![
+                    "two\nlines and \u{1b}[31mred",
+                    "日本語のテキスト",
+                ])),
+            ),
         ])
         .unwrap()
     }

@@ -73,7 +73,11 @@ fn marks(text: &str) -> impl Iterator<Item = (usize, Mark)> {
 
 /// Where the text goes on after the next `end`. All that is looked for is ASCII, so bytes are enough.
 fn find(text: &str, from: usize, end: &str) -> Option<usize> {
-    let found = text.as_bytes().get(from..)?.windows(end.len()).position(|window| window == end.as_bytes())?;
+    let found = text
+        .as_bytes()
+        .get(from..)?
+        .windows(end.len())
+        .position(|window| window == end.as_bytes())?;
     Some(from + found + end.len())
 }
 
@@ -107,15 +111,32 @@ mod tests {
         );
         assert_eq!(statements("select 'it''s; so'"), ["select 'it''s; so'"]);
         assert_eq!(statements(" ;; \n"), Vec::<&str>::new());
-        assert_eq!(statements("select 'é;ü'; select 'ß'"), ["select 'é;ü'", "select 'ß'"]);
+        assert_eq!(
+            statements("select 'é;ü'; select 'ß'"),
+            ["select 'é;ü'", "select 'ß'"]
+        );
     }
 
     #[test]
     fn a_statement_is_complete_at_its_semicolon() {
-        for whole in ["select 1;", "select ';';", "select 1; -- done", "", "-- nothing", "select 1; select 2 ;\n"] {
+        for whole in [
+            "select 1;",
+            "select ';';",
+            "select 1; -- done",
+            "",
+            "-- nothing",
+            "select 1; select 2 ;\n",
+        ] {
             assert!(is_complete(whole), "{whole}");
         }
-        for part in ["select 1", "select ';", "select 1; select 2", "select 1 /* ;", "select \"a;", "select 1 -- ;"] {
+        for part in [
+            "select 1",
+            "select ';",
+            "select 1; select 2",
+            "select 1 /* ;",
+            "select \"a;",
+            "select 1 -- ;",
+        ] {
             assert!(!is_complete(part), "{part}");
         }
     }

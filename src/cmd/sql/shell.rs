@@ -44,7 +44,9 @@ pub async fn run(archive: Archive, format: Format, history: PathBuf) -> anyhow::
     let runtime = Handle::current();
     let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     // The editor blocks while it reads, so it has a thread of its own; queries run on the runtime.
-    let shell = tokio::task::spawn_blocking(move || Shell::open(archive, format, history, runtime, interrupts)?.run());
+    let shell = tokio::task::spawn_blocking(move || {
+        Shell::open(archive, format, history, runtime, interrupts)?.run()
+    });
     shell.await.context("the shell has ended early")??;
     Ok(ExitCode::SUCCESS)
 }
@@ -76,7 +78,11 @@ impl Shell {
         let names = Names {
             relations: (archive.relations().into_iter())
                 .map(|relation| {
-                    let columns = archive.columns(relation.name).into_iter().map(|column| column.name).collect();
+                    let columns = archive
+                        .columns(relation.name)
+                        .into_iter()
+                        .map(|column| column.name)
+                        .collect();
                     (relation.name.to_owned(), columns)
                 })
                 .collect(),
@@ -85,11 +91,24 @@ impl Shell {
         editor.set_helper(Some(Assistant { names }));
         // No history yet is no trouble.
         let _ = editor.load_history(&history);
-        Ok(Self { archive, look: Look { format, ..Look::default() }, editor, history, runtime, interrupts })
+        Ok(Self {
+            archive,
+            look: Look {
+                format,
+                ..Look::default()
+            },
+            editor,
+            history,
+            runtime,
+            interrupts,
+        })
     }
 
     fn run(mut self) -> anyhow::Result<()> {
-        output::line(format!("archive {}; \\? for help, \\q or Ctrl-D to leave", self.archive.root().display()))?;
+        output::line(format!(
+            "archive {}; \\? for help, \\q or Ctrl-D to leave",
+            self.archive.root().display()
+        ))?;
         loop {
             match self.editor.readline(PROMPT) {
                 Ok(text) => {
@@ -121,14 +140,22 @@ impl Shell {
             },
             "\\x" => {
                 self.look.is_expanded = !self.look.is_expanded;
-                output::line(if self.look.is_expanded { "rows are lists" } else { "rows are lines" })?;
+                output::line(if self.look.is_expanded {
+                    "rows are lists"
+                } else {
+                    "rows are lines"
+                })?;
             }
             "\\f" => match Format::from_str(argument, true) {
                 Ok(format) if !format.is_binary() => self.look.format = format,
-                Ok(_) => complain("a terminal cannot show this format; use `throughline sql QUERY --format … > FILE`"),
+                Ok(_) => complain(
+                    "a terminal cannot show this format; use `throughline sql QUERY --format … > FILE`",
+                ),
                 Err(_) => complain("formats are table, csv, json and ndjson"),
             },
-            other if other.starts_with('\\') => complain(&format!("no command {other}; \\? tells what there is")),
+            other if other.starts_with('\\') => {
+                complain(&format!("no command {other}; \\? tells what there is"))
+            }
             _ => {
                 for statement in input::statements(text) {
                     if !self.query(statement)? {
@@ -190,7 +217,11 @@ fn relations(archive: &Archive) -> Table {
     let mut table = Table::new(&["name", "kind", "a row is"]);
     for relation in archive.relations() {
         let kind = if relation.is_view { "view" } else { "table" };
-        table.row([relation.name.to_owned(), kind.to_owned(), relation.about.to_owned()]);
+        table.row([
+            relation.name.to_owned(),
+            kind.to_owned(),
+            relation.about.to_owned(),
+        ]);
     }
     table
 }
@@ -236,7 +267,10 @@ impl Completer for Assistant {
         _context: &rustyline::Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (begin, found) = self.names.complete(line, cursor);
-        let pairs = found.into_iter().map(|name| Pair { display: name.clone(), replacement: name });
+        let pairs = found.into_iter().map(|name| Pair {
+            display: name.clone(),
+            replacement: name,
+        });
         Ok((begin, pairs.collect()))
     }
 }
@@ -244,7 +278,8 @@ impl Completer for Assistant {
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        let is_command = text.trim_start().starts_with('\\') || matches!(text.trim(), "quit" | "exit" | "help");
+        let is_command =
+            text.trim_start().starts_with('\\') || matches!(text.trim(), "quit" | "exit" | "help");
         Ok(match is_command || input::is_complete(text) {
             true => ValidationResult::Valid(None),
             false => ValidationResult::Incomplete,
@@ -253,7 +288,11 @@ impl Validator for Assistant {
 }
 
 impl Highlighter for Assistant {
-    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _default: bool) -> Cow<'b, str> {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        _default: bool,
+    ) -> Cow<'b, str> {
         Cow::Owned(Paint::for_stdout().text(Style::Bold, prompt))
     }
 }
@@ -273,6 +312,9 @@ mod tests {
         let table = columns(&archive, "handoffs").unwrap().to_string();
         assert!(table.contains("waited_s"), "{table}");
         assert!(columns(&archive, "handoff").is_none());
-        assert_eq!(unknown(&archive, "handoff"), "no table or view handoff; did you mean handoffs?");
+        assert_eq!(
+            unknown(&archive, "handoff"),
+            "no table or view handoff; did you mean handoffs?"
+        );
     }
 }

@@ -191,7 +191,7 @@ impl Cast {
             model: Some("large-2026-05".to_owned()),
             input_tokens: Some(i64::from(input)),
             output_tokens: Some(i64::from(output)),
-            cost_usd: Some(f64::from(input) * 3e-6 + f64::from(output) * 15e-6),
+            cost_usd: Some(f64::from(3 * input + 15 * output) / 1e6),
         }
     }
 }

@@ -14,7 +14,10 @@ fn the_page_of_signals_says_what_the_files_say() {
         fs::write(&page, &made).unwrap();
     }
     let found = fs::read_to_string(&page).unwrap_or_default();
-    assert!(found == made, "docs/signals.md is out of date; run UPDATE_DOCS=1 cargo test --release -p session docs");
+    assert!(
+        found == made,
+        "docs/signals.md is out of date; run UPDATE_DOCS=1 cargo test --release -p session docs"
+    );
 }
 
 fn page_of_signals(src: &Path) -> String {
@@ -27,13 +30,30 @@ fn page_of_signals(src: &Path) -> String {
          The thresholds below are settings under `[session.signals]`; the limits are under `[session.limits]`.\n\n",
     );
     let list = fs::read_to_string(src.join("signal.rs")).unwrap();
-    let list = list.split("signals! {").nth(1).unwrap().split('}').next().unwrap();
-    for module in list.lines().filter_map(|line| line.trim().split("::").next()).filter(|name| !name.is_empty()) {
+    let list = list
+        .split("signals! {")
+        .nth(1)
+        .unwrap()
+        .split('}')
+        .next()
+        .unwrap();
+    for module in list
+        .lines()
+        .filter_map(|line| line.trim().split("::").next())
+        .filter(|name| !name.is_empty())
+    {
         let file = fs::read_to_string(src.join(format!("signal/{module}.rs"))).unwrap();
-        let header: Vec<&str> =
-            file.lines().take_while(|line| line.starts_with("//!")).map(|line| line[3..].trim_start()).collect();
+        let header: Vec<&str> = file
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .map(|line| line[3..].trim_start())
+            .collect();
         assert!(header.len() > 2, "{module} says too little of itself");
-        page.push_str(&format!("## {}\n\n{}\n\n", module.replace('_', " "), header.join("\n")));
+        page.push_str(&format!(
+            "## {}\n\n{}\n\n",
+            module.replace('_', " "),
+            header.join("\n")
+        ));
         page.push_str(&format!(
             "```sql\nselect detected_at, severity, kinds, sentence, evidence from findings where signal = '{module}' order by detected_at desc;\n```\n\n"
         ));
