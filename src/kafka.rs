@@ -28,6 +28,10 @@ pub struct Kafka {
 }
 
 /// What became of a start.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it, and it is moved once"
+)]
 pub enum Started {
     /// It answers.
     Ready(Kafka),

@@ -52,6 +52,12 @@ impl Paint {
         }
     }
 
+    /// No colour.
+    #[cfg(test)]
+    pub fn off() -> Self {
+        Self { is_on: false }
+    }
+
     /// The text in this style.
     pub fn text(self, style: Style, text: impl Display) -> String {
         let code = match style {

@@ -145,7 +145,7 @@ fn event(workflow: usize, at: usize) -> Event {
             task_id: format!("t{}", at / 10 % 20),
             parent_task_id: (at > 0).then(|| "t0".into()),
             intent: "find what changed before the alert".into(),
-            state: if at % 20 == 0 {
+            state: if at.is_multiple_of(20) {
                 TaskState::Active
             } else {
                 TaskState::Accepted
