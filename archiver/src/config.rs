@@ -23,7 +23,8 @@ pub struct Config {
     /// Bytes of memory that the rows of a file fill at most; then it is closed. One more row may come on top.
     pub file_bytes_max: usize,
     /// Bytes of memory that the rows of all partitions fill at most, those that are being written included. Then the
-    /// largest file is closed, and nothing is read from Kafka until enough is written.
+    /// largest file is closed, and nothing is read from Kafka until enough is written. With growing arrays and pages
+    /// that are compressed, the process fills about twice as much.
     pub buffered_bytes_max: usize,
     /// Level of zstd, 1 to 22. More than 3 costs two to four times the time for a tenth less space.
     pub zstd_level: i32,
@@ -65,7 +66,7 @@ impl Default for Config {
             file_age_max_ms: 10_000,
             file_rows_max: 128 * 1024,
             file_bytes_max: 64 * 1024 * 1024,
-            buffered_bytes_max: 192 * 1024 * 1024,
+            buffered_bytes_max: 128 * 1024 * 1024,
             zstd_level: 3,
             writers: 2,
             fetch_ahead_kbytes_max: 16 * 1024,

@@ -35,6 +35,8 @@ pub(crate) struct Partition {
     first_timestamp_ms: Option<i64>,
     last_timestamp_ms: Option<i64>,
     schemas: BTreeSet<WriterSchema>,
+    last_archived: Option<Witness>,
+    /// The last archived record, while it is still to be seen again.
     witness: Option<Witness>,
     /// Where the file begins that is on its way.
     on_its_way: Option<i64>,
@@ -45,6 +47,16 @@ pub(crate) struct Partition {
 pub(crate) struct Witness {
     pub offset: i64,
     pub timestamp_ms: i64,
+}
+
+impl Witness {
+    fn of(footer: &Footer) -> Option<Self> {
+        let timestamp_ms = footer.last_timestamp_ms?;
+        Some(Self {
+            offset: footer.last_offset,
+            timestamp_ms,
+        })
+    }
 }
 
 /// What became of a record.
@@ -77,6 +89,7 @@ impl Partition {
             first_timestamp_ms: None,
             last_timestamp_ms: None,
             schemas: BTreeSet::new(),
+            last_archived: None,
             witness: None,
             on_its_way: None,
         };
@@ -93,10 +106,8 @@ impl Partition {
         self.first_offset = footer.next_offset;
         self.next_offset = footer.next_offset;
         self.gap = None;
-        self.witness = footer.last_timestamp_ms.map(|timestamp_ms| Witness {
-            offset: footer.last_offset,
-            timestamp_ms,
-        });
+        self.last_archived = Witness::of(footer);
+        self.witness = self.last_archived;
     }
 
     /// Takes in a record.
@@ -185,6 +196,7 @@ impl Partition {
     pub(crate) fn published(&mut self, footer: &Footer) {
         self.on_its_way = None;
         self.archived_to = footer.next_offset;
+        self.last_archived = Witness::of(footer);
     }
 
     /// Another archiver's file is there instead; goes on after it. Tells how many collected rows are dropped.
@@ -195,9 +207,10 @@ impl Partition {
         dropped
     }
 
-    /// Kafka has nothing before this offset any more, so nothing there can be looked at.
-    pub(crate) fn forget_witness_before(&mut self, low: i64) {
-        self.witness = self.witness.filter(|witness| witness.offset >= low);
+    /// Reads the last archived record once more, to see that it is still the same topic; unless Kafka, which has
+    /// nothing before `low`, has deleted it.
+    pub(crate) fn look_back(&mut self, low: i64) {
+        self.witness = self.last_archived.filter(|witness| witness.offset >= low);
     }
 
     /// Where to read from: one record early after a start, to see that it is still the same topic.

@@ -3,12 +3,13 @@
 //! Owns the order of things: records are collected, due files are handed to the writers, and when a file is there, or
 //! another archiver's, its partition goes on from where the file ends. Every position comes from the files.
 
+mod assignment;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use schemas::Decoder;
 use schemas::topics::KafkaClient;
@@ -19,10 +20,9 @@ use crate::end::End;
 use crate::headers::with_headers;
 use crate::invariants::{Range, continues};
 use crate::partition::{Admitted, Partition};
-use crate::position::{Position, position};
 use crate::publish::Publisher;
 use crate::roll::{Reason, Roll};
-use crate::source::{self, Change, Key, Place, Source};
+use crate::source::{Key, Source};
 use crate::write::Written;
 use crate::writers::{Done, Writers};
 use crate::{Config, Error, Table, happenings, listing};
@@ -33,14 +33,8 @@ const BATCH: usize = 2000;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Longest wait for a record before a look at everything else.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// How often trouble of the same kind is logged at most.
-const LOG_PAUSE: Duration = Duration::from_secs(10);
-/// Pause before Kafka is asked again what it did not answer.
-const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before Kafka is asked again where the topics end.
 const END_PAUSE: Duration = Duration::from_millis(200);
-/// How long a topic may end before its archive does: a new leader may need a moment to know its end.
-const AHEAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
@@ -336,64 +330,6 @@ impl Archiver<'_> {
         Ok(())
     }
 
-    fn answer_changes(&mut self) -> Result<(), Error> {
-        while let Some(change) = self.source.change() {
-            let answered = match change {
-                Change::Assigned(keys) => {
-                    self.forget();
-                    let places = self.open(&keys)?;
-                    self.source.begin(&places)
-                }
-                Change::Revoked { lost } => {
-                    if !lost {
-                        self.write_out(&self.keys(), Reason::Revoked)?;
-                        self.report_now();
-                    }
-                    happenings::partitions_revoked(self.partitions.len(), lost);
-                    self.forget();
-                    self.source.give_up()
-                }
-            };
-            if let Err(error) = answered {
-                self.replace_client(&error)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds in the files where the archive of each partition ends.
-    fn open(&mut self, keys: &[Key]) -> Result<Vec<Place>, Error> {
-        let mut places = Vec::with_capacity(keys.len());
-        for table in Table::ALL {
-            let ours: Vec<Key> = keys.iter().copied().filter(|key| key.0 == table).collect();
-            if ours.is_empty() {
-                continue;
-            }
-            let files = listing::files(&self.root, table)?;
-            for key in ours {
-                let of_partition = || files.iter().rev().filter(|file| file.partition == key.1);
-                let newest = of_partition()
-                    .next()
-                    .map(listing::FileInfo::footer)
-                    .transpose()?;
-                if let (Some(newest), Some(file)) = (&newest, of_partition().next()) {
-                    self.publisher.settle(&file.path)?;
-                    if let Some(before) = of_partition().nth(1)
-                        && let Err(broken) =
-                            continues(before.footer()?.next_offset, &Range::from(newest))
-                    {
-                        happenings::ranges_broken(key.0, key.1, broken);
-                    }
-                }
-                let partition = Partition::new(table, key.1, newest.as_ref());
-                happenings::partition_assigned(table, key.1, partition.next_offset());
-                places.push((key, partition.read_from()));
-                self.partitions.insert(key, partition);
-            }
-        }
-        Ok(places)
-    }
-
     /// Writes what is collected of these partitions and waits for it, for as long as a stop may take.
     fn write_out(&mut self, keys: &[Key], reason: Reason) -> Result<(), Error> {
         let until = Instant::now() + Duration::from_millis(self.config.stop_grace_ms);
@@ -424,153 +360,8 @@ impl Archiver<'_> {
         Ok(())
     }
 
-    fn trouble(&mut self, error: &KafkaError) -> Result<(), Error> {
-        if source::is_fatal(error) {
-            self.replace_client(error)
-        } else if source::is_position_lost(error) {
-            happenings::position_lost(error);
-            self.relocate_at = Some(Instant::now());
-            Ok(())
-        } else {
-            self.tell_trouble(error);
-            Ok(())
-        }
-    }
-
-    fn tell_trouble(&mut self, error: &KafkaError) {
-        let log = self
-            .logged_at
-            .is_none_or(|logged_at| logged_at.elapsed() >= LOG_PAUSE);
-        if log {
-            self.logged_at = Some(Instant::now());
-        }
-        happenings::kafka_troubled(error, log);
-        if log && source::is_topic_missing(error) {
-            self.tell_missing_topics();
-        }
-    }
-
-    fn tell_missing_topics(&self) {
-        for table in Table::ALL {
-            if self
-                .source
-                .partitions(table)
-                .is_ok_and(|partitions| partitions.is_empty())
-            {
-                happenings::topic_missing(self.source.topic(table));
-            }
-        }
-    }
-
-    /// Begins anew with Kafka. What is collected is dropped and read again; what is on its way becomes files.
-    fn replace_client(&mut self, error: &KafkaError) -> Result<(), Error> {
-        happenings::client_replaced(error);
-        self.forget();
-        self.source = Source::connect(self.config, self.kafka)?;
-        Ok(())
-    }
-
-    /// After a position was lost: asks Kafka which offsets it has, and puts each partition where it can go on.
-    fn relocate(&mut self) -> Result<(), Error> {
-        if self.relocate_at.is_none_or(|at| Instant::now() < at) {
-            return Ok(());
-        }
-        self.relocate_at = None;
-        let mut lows = BTreeMap::new();
-        let mut ahead = false;
-        for key in self.keys() {
-            let (low, high) = match self.source.watermarks(key) {
-                Ok(watermarks) => watermarks,
-                Err(error) => {
-                    self.tell_trouble(&error);
-                    self.relocate_at = Some(Instant::now() + ASK_PAUSE);
-                    return Ok(());
-                }
-            };
-            let Some(next_offset) = self.partitions.get(&key).map(Partition::next_offset) else {
-                continue;
-            };
-            match position(next_offset, low, high) {
-                Position::Here => {}
-                Position::Deleted { first } => self.skip(key, first)?,
-                Position::Ahead { end } => {
-                    self.tell_ahead(key, next_offset, end)?;
-                    ahead = true;
-                }
-            }
-            lows.insert(key, low);
-        }
-        if ahead {
-            self.relocate_at = Some(Instant::now() + ASK_PAUSE);
-        } else {
-            self.ahead_since = None;
-        }
-        for (key, low) in lows {
-            if let Some(partition) = self.partitions.get_mut(&key) {
-                partition.forget_witness_before(low);
-            }
-        }
-        self.begin_again()
-    }
-
-    /// Tells Kafka anew where each partition is to be read from.
-    fn begin_again(&mut self) -> Result<(), Error> {
-        let places: Vec<Place> = self
-            .partitions
-            .iter()
-            .map(|(key, partition)| (*key, partition.read_from()))
-            .collect();
-        match self.source.begin(&places) {
-            Ok(()) => Ok(()),
-            Err(error) => self.replace_client(&error),
-        }
-    }
-
-    /// Has no partitions any more. What is collected of them is dropped; what is on its way becomes files.
-    fn forget(&mut self) {
-        self.partitions.clear();
-        self.unreported.clear();
-        self.relocate_at = None;
-    }
-
     fn keys(&self) -> Vec<Key> {
         self.partitions.keys().copied().collect()
-    }
-
-    /// A topic ends before its archive does. That may pass; when it does not, somebody must look.
-    fn tell_ahead(&mut self, key: Key, archived_to: i64, end: i64) -> Result<(), Error> {
-        happenings::ahead_of_topic(key.0, key.1, archived_to, end);
-        let since = *self.ahead_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < AHEAD_LIMIT {
-            return Ok(());
-        }
-        Err(Error::AheadOfTopic {
-            topic: self.source.topic(key.0).to_owned(),
-            partition: key.1,
-            archived_to,
-            topic_end: end,
-            table_dir: crate::path::table_dir(&self.root, key.0),
-        })
-    }
-
-    /// Records are gone: closes what came before them, and notes the gap for the next file.
-    fn skip(&mut self, key: Key, first: i64) -> Result<(), Error> {
-        self.write_out(&[key], Reason::Age)?;
-        let Some(partition) = self.partitions.get_mut(&key) else {
-            return Ok(());
-        };
-        // A race that was lost in between may have moved the partition on.
-        if partition.next_offset() >= first {
-            return Ok(());
-        }
-        let is_new = partition.archived_to() == 0;
-        let gap = partition.skip_to(first);
-        if is_new {
-            happenings::beginning_missed(key.0, key.1, gap);
-        } else {
-            happenings::records_lost(key.0, key.1, gap);
-        }
-        Ok(())
     }
 
     /// Tells the group now and then how far the files go.

@@ -1,5 +1,7 @@
 //! The resolved configuration as text: TOML again, with the source of each value that is not the default.
 
+use std::collections::BTreeMap;
+
 use crate::config::{Loaded, layers};
 
 /// Parts of a name that say that its value is nobody's business.
@@ -9,15 +11,9 @@ const SECRETS: [&str; 5] = ["password", "secret", "token", "pem", "credential"];
 pub fn show(loaded: &Loaded) -> anyhow::Result<String> {
     let mut all = Vec::new();
     layers::leaves("", &serde_json::to_value(&loaded.config)?, &mut all);
-    let mut text = String::new();
-    let mut section = None;
+    let mut tables: BTreeMap<&str, String> = BTreeMap::new();
     for (key, value) in &all {
         let (table, name) = split(key);
-        if section != Some(table) {
-            text.push_str(if section.is_some() { "\n" } else { "" });
-            text.push_str(&format!("[{table}]\n"));
-            section = Some(table);
-        }
         let value = match value {
             serde_json::Value::Null => continue,
             serde_json::Value::String(text) if !text.is_empty() && is_secret(key) => {
@@ -29,9 +25,13 @@ pub fn show(loaded: &Loaded) -> anyhow::Result<String> {
             "default.toml" => String::new(),
             source => format!("  # from {source}"),
         };
-        text.push_str(&format!("{name} = {value}{source}\n"));
+        let lines = tables.entry(table).or_default();
+        lines.push_str(&format!("{name} = {value}{source}\n"));
     }
-    Ok(text)
+    let tables = tables
+        .iter()
+        .map(|(table, lines)| format!("[{table}]\n{lines}"));
+    Ok(tables.collect::<Vec<_>>().join("\n"))
 }
 
 /// The table and the name within it; names of Kafka's properties keep their dots, in quotes.

@@ -28,10 +28,11 @@ impl System {
         }
     }
 
+    /// The arguments stand last, so that they win over the flags.
     fn start(&self, arguments: &[&str]) -> crate::support::Program {
         let flags = self.flags.iter().map(String::as_str);
         self.sandbox
-            .start(&arguments.iter().copied().chain(flags).collect::<Vec<_>>())
+            .start(&flags.chain(arguments.iter().copied()).collect::<Vec<_>>())
     }
 
     #[track_caller]

@@ -18,7 +18,9 @@ fn a_processor_that_was_fenced_once_goes_on_exactly_once() {
     for (round, part) in events.chunks(events.len() / 3 + 1).enumerate() {
         stage.send(part);
         sent += part.len();
-        wait_until("the part is committed", || committed(&stage) >= sent as u64);
+        wait_until("the part is committed", || {
+            stage.committed_events() >= sent as u64
+        });
         if round < 2 {
             let other = stage.producer(Some(&stage.config.transactional_id(0)));
             other.init_transactions(LIMIT).unwrap();
@@ -28,21 +30,6 @@ fn a_processor_that_was_fenced_once_goes_on_exactly_once() {
     assert_eq!(summary.counts.events, events.len() as u64);
     assert!(summary.restores >= 2 * 3, "{summary:?}");
     model::check(&stage);
-}
-
-fn committed(stage: &Stage) -> u64 {
-    let state = stage.state();
-    let records = state
-        .iter()
-        .filter(|((_, key), _)| key == processor::progress::KEY);
-    records
-        .map(|(_, value)| {
-            serde_json::from_slice::<processor::progress::Progress>(value)
-                .unwrap()
-                .counts
-                .events
-        })
-        .sum()
 }
 
 /// Two processes with one instance name: one of them stops and says why, the other does the work, once.

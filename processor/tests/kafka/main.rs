@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod changelog;
+mod chaos;
 mod fencing;
 mod idle;
 mod load;

@@ -11,7 +11,7 @@ use crate::stage::{LIMIT, Stage, wait_until};
 use crate::{load, model};
 
 /// Sends workflows one by one until it is told to stop; returns how many.
-fn send_on(stage: &Stage, stop: &AtomicBool, pause: Duration) -> usize {
+pub fn send_on(stage: &Stage, stop: &AtomicBool, pause: Duration) -> usize {
     let producer = stage.producer(None);
     let mut encoder = Encoder::new();
     let mut count = 0;

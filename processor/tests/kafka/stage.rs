@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use local_kafka::testing;
 use processor::config::{Buffers, Commit, Idle, Membership, Recovery, Topics};
+use processor::progress::{self, Progress};
 use processor::{Config, Error, RunOptions, Summary};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -342,6 +343,23 @@ impl Stage {
             };
         }
         state
+    }
+
+    /// The progress records, by partition.
+    pub fn progress(&self) -> BTreeMap<i32, Progress> {
+        let state = self.state();
+        let records = state.iter().filter(|((_, key), _)| key == progress::KEY);
+        records
+            .map(|((partition, _), value)| (*partition, serde_json::from_slice(value).unwrap()))
+            .collect()
+    }
+
+    /// Events that the group has committed since its changelog began.
+    pub fn committed_events(&self) -> u64 {
+        self.progress()
+            .values()
+            .map(|progress| progress.counts.events)
+            .sum()
     }
 
     /// High watermarks of all partitions of a topic, added.

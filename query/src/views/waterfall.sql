@@ -15,7 +15,9 @@
 -- ended_at: Where it ends; the same as its beginning for a single event, null for a call or handoff without an answer.
 -- duration_s: Its length in seconds.
 -- event_id: The event behind it, where there is one.
-with bars as (
+
+-- Unions of two: of three and more, the optimizer loses conditions on the way down.
+with lanes as (
     select
         workflow_id,
         'workflow' as bar_id,
@@ -43,7 +45,8 @@ with bars as (
         null as event_id
     from events_once
     group by workflow_id, actor_id
-    union all
+),
+work as (
     select
         workflow_id,
         concat('task:', task_id) as bar_id,
@@ -69,7 +72,8 @@ with bars as (
         answered_at as ended_at,
         event_id
     from tool_calls
-    union all
+),
+talk as (
     select
         workflow_id,
         concat('handoff:', handoff_id) as bar_id,
@@ -96,6 +100,16 @@ with bars as (
         event_id
     from events_once
     where event_type in ('text', 'thought', 'error')
+),
+lanes_and_work as (
+    select * from lanes
+    union all
+    select * from work
+),
+bars as (
+    select * from lanes_and_work
+    union all
+    select * from talk
 ),
 known as (
     select workflow_id, task_id from tasks

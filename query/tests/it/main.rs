@@ -8,7 +8,6 @@ mod formats;
 mod limits;
 mod read_only;
 mod resent;
-mod scratch;
 mod story;
 mod views;
 mod world;

@@ -5,6 +5,7 @@ mod agreement;
 mod arbitrary;
 mod checks;
 mod compatibility;
+mod corpus;
 mod fixtures;
 mod hostile;
 mod json_form;
