@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::cmd;
 
@@ -28,6 +29,28 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments of this process, or ends it with an explanation.
+    pub fn read() -> Self {
+        let cli = Self::parse();
+        // clap lets a flag behind the command hide the same flag in front of it; a setting must not get lost so
+        let is_set = |argument: &String| argument == "--set" || argument.starts_with("--set=");
+        let given = std::env::args_os().filter_map(|argument| argument.into_string().ok());
+        if given
+            .take_while(|argument| argument != "--")
+            .filter(is_set)
+            .count()
+            > cli.global.set.len()
+        {
+            let message = "give every --set behind the command, or every one in front of it\n";
+            Self::command()
+                .error(ErrorKind::ArgumentConflict, message)
+                .exit();
+        }
+        cli
+    }
 }
 
 /// Flags of every command.

@@ -54,6 +54,18 @@ fn a_wrong_command_line_has_status_2_and_a_remedy() {
 }
 
 #[test]
+fn no_setting_gets_lost_between_both_sides_of_the_command() {
+    let one = "--set=processor.threads=2";
+    let both = run(&[one, "config", "show", "--set=topics.partitions=3"]);
+    assert_eq!(both.status.code(), Some(2), "{}", stdout(&both));
+    assert!(stderr(&both).contains("every --set"), "{}", stderr(&both));
+    for arguments in [[one, "config", "show"], ["config", "show", one]] {
+        let shown = run(&arguments);
+        assert!(stdout(&shown).contains("threads = 2"), "{}", stdout(&shown));
+    }
+}
+
+#[test]
 fn an_unknown_setting_is_refused_wherever_it_stands() {
     let sandbox = Sandbox::new();
     std::fs::create_dir_all(sandbox.data()).unwrap();

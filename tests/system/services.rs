@@ -28,11 +28,10 @@ impl System {
         }
     }
 
-    /// The arguments stand last, so that they win over the flags.
     fn start(&self, arguments: &[&str]) -> crate::support::Program {
         let flags = self.flags.iter().map(String::as_str);
         self.sandbox
-            .start(&flags.chain(arguments.iter().copied()).collect::<Vec<_>>())
+            .start(&arguments.iter().copied().chain(flags).collect::<Vec<_>>())
     }
 
     #[track_caller]
@@ -71,9 +70,9 @@ fn topics_are_made_once_and_what_differs_is_told() {
         5
     );
     assert!(system.run(&["topics", "check"]).contains("all 5 topics"));
-    let other = system
-        .start(&["topics", "check", "--set=topics.partitions=4"])
-        .into_output(SOON);
+    let mut more = system;
+    more.flags.push("--set=topics.partitions=4".to_owned());
+    let other = more.start(&["topics", "check"]).into_output(SOON);
     assert_eq!(other.status.code(), Some(1));
     assert_eq!(
         stdout(&other).matches("partitions").count(),
