@@ -82,13 +82,13 @@ async fn a_query_that_needs_too_much_memory_ends_with_the_name_of_the_limit() {
 async fn a_sort_beyond_memory_spills_and_cleans_up() {
     let world = World::empty();
     for part in 0..20 {
-        let events: Vec<_> = (0..3_000)
+        let events: Vec<_> = (0..5_000)
             .map(|number| {
-                let mut event = event(&format!("workflow-{}", number % 97), part * 3_000 + number);
+                let mut event = event(&format!("workflow-{}", number % 97), part * 5_000 + number);
                 let Payload::Text(text) = &mut event.payload else {
                     panic!("event() makes texts")
                 };
-                text.content = format!("{:05} {}", number * 7_919 % 3_001, "x".repeat(2_000));
+                text.content = format!("{:05} {}", number * 7_919 % 5_003, "x".repeat(400));
                 event
             })
             .collect();
@@ -96,9 +96,9 @@ async fn a_sort_beyond_memory_spills_and_cleans_up() {
     }
     let spill = tempfile::tempdir().unwrap();
     let config = Config {
-        memory_bytes_max: 64 * 1024 * 1024,
+        memory_bytes_max: 32 * 1024 * 1024,
         spill_dir: Some(spill.path().join("spill")),
-        threads: 2,
+        threads: 1,
         ..Config::default()
     };
     let archive = Archive::open(world.root(), config).unwrap();
@@ -110,7 +110,7 @@ async fn a_sort_beyond_memory_spills_and_cleans_up() {
             &format!("select max(n) from ({sorted}) where content > ''")
         )
         .await,
-        60_000
+        100_000
     );
     let told = table(&archive, &format!("explain analyze {sorted}")).await;
     let spilled = told
