@@ -119,31 +119,3 @@ fn a_topic_made_anew_is_refused_when_it_is_longer() {
         "the archive is what it was"
     );
 }
-
-#[test]
-fn a_topic_made_anew_under_a_running_archiver_stops_it() {
-    let stage = Stage::new();
-    let archiver = stage.start(&stage.config);
-    stage.producer().events(stage.topic(Table::Events), 0..30);
-    wait_until("the first records are archived", || {
-        stage.rows(Table::Events, "workflow_id").len() == 30
-    });
-    stage.delete_topic(Table::Events);
-    stage.create_topic(Table::Events);
-    // At once more than the archive has, so that its offsets are there again.
-    stage.producer().events(stage.topic(Table::Events), 0..300);
-    wait_until("the archiver has stopped", || archiver.is_over());
-    let error = archiver.stop().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::AheadOfTopic { .. } | Error::AnotherTopic { .. }
-        ),
-        "{error}"
-    );
-    assert_eq!(
-        stage.rows(Table::Events, "workflow_id").len(),
-        30,
-        "the archive is what it was"
-    );
-}
