@@ -107,7 +107,7 @@ async fn a_sort_beyond_memory_spills_and_cleans_up() {
     assert_eq!(
         number(
             &archive,
-            &format!("select max(n) from ({sorted}) where content > ''")
+            &format!("select cast(max(n) as bigint) from ({sorted}) where content > ''")
         )
         .await,
         100_000
