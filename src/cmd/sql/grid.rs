@@ -421,24 +421,24 @@ mod tests {
 
     #[test]
     fn a_wide_terminal_shows_all() {
-        insta::assert_snapshot!(drawn(Some(120)), @"");
+        insta::assert_snapshot!(drawn(Some(120)));
     }
 
     #[test]
     fn a_narrow_terminal_cuts_the_widest_columns() {
         let text = drawn(Some(66));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text);
         assert!(text.lines().all(|line| line.width() <= 66), "{text}");
     }
 
     #[test]
     fn what_does_not_fit_becomes_a_list() {
-        insta::assert_snapshot!(drawn(Some(40)), @"");
+        insta::assert_snapshot!(drawn(Some(40)));
     }
 
     #[test]
     fn an_answer_without_rows_has_a_head() {
         let grid = Grid::with(&batch().schema(), false, Some(80), Paint::off());
-        insta::assert_snapshot!(grid.finish().unwrap(), @"");
+        insta::assert_snapshot!(grid.finish().unwrap());
     }
 }
