@@ -6,7 +6,7 @@ use archiver::{Error, Table, listing};
 use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::stage::{PARTITIONS, Spot, Stage, block_on, wait_until};
+use crate::stage::{PARTITIONS, Spot, Stage, block_on};
 
 fn delete_records(stage: &Stage, before: i64) {
     let mut list = TopicPartitionList::new();
