@@ -6,6 +6,7 @@ _default:
 # Formatting and lints, as CI wants them
 check:
     cargo fmt --all --check
+    rustfmt --check --edition 2024 processor/session/src/signal/*.rs
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
 
 # Everything, the tests on a real Kafka among them; `just test processor` for one package

@@ -1,6 +1,12 @@
 //! Settings of the core: limits (what is kept, at most) and thresholds (when a signal speaks). All times are event time.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::signal::Settings;
 
 /// Settings of the session core.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +29,7 @@ pub struct Config {
     /// What is kept of one workflow and of one partition, at most.
     pub limits: Limits,
     /// When the signals speak.
-    pub signals: Thresholds,
+    pub signals: SignalSettings,
 }
 
 /// Named limits (S-3). Reaching one of a workflow's shows in `truncated` of its session, under the limit's name.
@@ -62,26 +68,77 @@ pub struct Limits {
     pub forgotten_max: usize,
 }
 
-/// Thresholds of the signals; the definitions are in `docs/signals/`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Thresholds {
-    /// Accepted handoffs above which `handoffs` warns.
-    pub handoffs_max: u32,
-    /// Causal chain of handoffs above which `handoffs` warns.
-    pub handoff_depth_max: u16,
-    /// Time after which an offered handoff that nobody accepted is dropped, in milliseconds.
-    pub handoff_accept_ms: i64,
-    /// Repetitions with equal results from which `tool_loop` speaks.
-    pub loop_equal_min: u32,
-    /// Repetitions that all fail from which `tool_loop` speaks.
-    pub loop_failing_min: u32,
-    /// Repetitions from which a loop is a warning.
-    pub loop_warning_min: u32,
-    /// Repetitions from which a loop is critical; from here polling is told, too.
-    pub loop_critical_min: u32,
-    /// Rise of a probability across a handoff that counts as hardening.
-    pub hardening_probability_rise: f64,
+/// When the signals speak: for all types of workflow, and for some of them otherwise.
+///
+/// Written as one table: the settings for all, and under `workflow_types` a table for each type with what differs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SignalSettings {
+    all: Settings,
+    by_type: BTreeMap<String, Settings>,
+}
+
+const WORKFLOW_TYPES: &str = "workflow_types";
+
+impl SignalSettings {
+    /// The settings for one type of workflow.
+    pub fn of(&self, workflow_type: Option<&str>) -> &Settings {
+        workflow_type
+            .and_then(|name| self.by_type.get(name))
+            .unwrap_or(&self.all)
+    }
+
+    /// Settings for all types alike.
+    pub fn for_all(all: Settings) -> Self {
+        Self {
+            all,
+            by_type: BTreeMap::new(),
+        }
+    }
+}
+
+impl Serialize for SignalSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serde_json::to_value(&self.all).map_err(serde::ser::Error::custom)?;
+        if let Some(table) = table.as_object_mut() {
+            let types = serde_json::to_value(&self.by_type).map_err(serde::ser::Error::custom)?;
+            table.insert(WORKFLOW_TYPES.to_owned(), types);
+        }
+        table.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SignalSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = serde_json::Map::deserialize(deserializer)?;
+        let types = table.remove(WORKFLOW_TYPES);
+        let read = |table: Value| Settings::deserialize(table).map_err(D::Error::custom);
+        let all = read(Value::Object(table))?;
+        let mut by_type = BTreeMap::new();
+        let differing = match types {
+            Some(types) => {
+                BTreeMap::<String, Value>::deserialize(types).map_err(D::Error::custom)?
+            }
+            None => BTreeMap::new(),
+        };
+        for (name, differs) in differing {
+            let mut merged = serde_json::to_value(&all).map_err(D::Error::custom)?;
+            overlay(&mut merged, differs);
+            by_type.insert(name, read(merged)?);
+        }
+        Ok(Self { all, by_type })
+    }
+}
+
+/// Puts the values of `over` over those of `under`, table by table.
+fn overlay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (name, value) in over {
+                overlay(under.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
+    }
 }
 
 impl Default for Config {
@@ -97,7 +154,7 @@ impl Default for Config {
                 .map(str::to_owned)
                 .to_vec(),
             limits: Limits::default(),
-            signals: Thresholds::default(),
+            signals: SignalSettings::default(),
         }
     }
 }
@@ -124,22 +181,47 @@ impl Default for Limits {
     }
 }
 
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            handoffs_max: 20,
-            handoff_depth_max: 5,
-            handoff_accept_ms: 15 * 60_000,
-            loop_equal_min: 4,
-            loop_failing_min: 3,
-            loop_warning_min: 5,
-            loop_critical_min: 20,
-            hardening_probability_rise: 0.15,
-        }
-    }
-}
-
 /// Microseconds of a setting in milliseconds.
 pub(crate) const fn us(ms: i64) -> i64 {
     ms.saturating_mul(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(json: &str) -> Result<SignalSettings, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_type_of_workflow_has_the_settings_of_all_but_where_it_says_otherwise() {
+        let settings = read(
+            r#"{"tool_loop":{"equal_min":6},"workflow_types":{"import":{"off":["polling"],"tool_loop":{"warning_min":50}}}}"#,
+        )
+        .unwrap();
+        let import = settings.of(Some("import"));
+        assert_eq!(
+            (import.tool_loop.equal_min, import.tool_loop.warning_min),
+            (6, 50)
+        );
+        assert_eq!(import.off, ["polling"]);
+        for other in [None, Some("incident")] {
+            let other = settings.of(other);
+            assert_eq!(
+                (other.tool_loop.equal_min, other.tool_loop.warning_min),
+                (6, 5)
+            );
+            assert!(other.off.is_empty());
+        }
+        let written = serde_json::to_string(&settings).unwrap();
+        assert_eq!(read(&written).unwrap(), settings);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_for_a_type_too() {
+        let error = read(r#"{"workflow_types":{"import":{"tool_loop":{"equal":1}}}}"#).unwrap_err();
+        assert!(error.contains("equal_min"), "{error}");
+    }
 }

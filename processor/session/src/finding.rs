@@ -81,6 +81,8 @@ pub struct Reporter<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) workflow_id: &'a str,
     pub(crate) workflow_type: Option<&'a str>,
+    /// Signals that are turned off.
+    pub(crate) off: &'a [String],
     pub(crate) marks_wanted: u64,
     pub(crate) changed: bool,
 }
@@ -96,6 +98,9 @@ pub fn anomaly_id(workflow_id: &str, signal: &str, subject: &str) -> String {
 impl Reporter<'_> {
     /// Opens an anomaly, or makes the next revision of it where something has changed.
     pub fn report(&mut self, finding: Finding) {
+        if self.off.iter().any(|off| off == finding.signal) {
+            return;
+        }
         let severity = finding.severity.unwrap_or(Severity::Info);
         let at = self.findings.anomalies.iter().position(|anomaly| {
             anomaly.signal == finding.signal && anomaly.subject == finding.subject

@@ -393,6 +393,20 @@ impl Shard {
         Ok(())
     }
 
+    /// Running scores of the signals of a workflow that is open or in its grace, in [0, 1], by the name of the
+    /// anomaly's signal; empty where the workflow is not known.
+    pub fn scores(&self, workflow_id: &str) -> Vec<(&'static str, f64)> {
+        match self.workflows.get(workflow_id).map(|slot| &slot.state) {
+            Some(State::Live(workflow)) => {
+                workflow.scores(&self.config, self.stream_time).into_vec()
+            }
+            Some(State::Packed(packed)) => packed.unpack().map_or_else(Vec::new, |workflow| {
+                workflow.scores(&self.config, self.stream_time).into_vec()
+            }),
+            None => Vec::new(),
+        }
+    }
+
     /// Event time of the partition, microseconds since 1970.
     pub fn stream_time(&self) -> i64 {
         self.stream_time

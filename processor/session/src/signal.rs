@@ -23,7 +23,23 @@ macro_rules! signals {
             $($module: $module::$state,)+
         }
 
+        /// When the signals speak: one table for each signal; the definitions are in `docs/signals/`.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Settings {
+            /// Names of signals that say nothing.
+            pub off: Vec<String>,
+            $(
+                #[doc = concat!("Of `", stringify!($module), "`.")]
+                pub $module: $module::Settings,
+            )+
+        }
+
         impl Signals {
+            pub(crate) fn scores(&self, view: &View<'_>, out: &mut Scores) {
+                $(self.$module.scores(view, out);)+
+            }
+
             pub(crate) fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
                 $(self.$module.observe(seen, view, out);)+
             }
@@ -56,7 +72,36 @@ signals! {
     skipped::Skipped,
 }
 
-/// One judgement. All four have a default, so that a signal is as small as what it needs.
+/// Settings of a signal that has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+/// Running scores of one workflow, each in [0, 1], by the name of the anomaly's signal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores(Vec<(&'static str, f64)>);
+
+impl Scores {
+    /// Says how strongly a signal is seen now. Said twice, the higher counts.
+    pub fn set(&mut self, signal: &'static str, score: f64) {
+        let score = if score.is_finite() {
+            score.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        match self.0.iter_mut().find(|(known, _)| *known == signal) {
+            Some((_, known)) => *known = known.max(score),
+            None => self.0.push((signal, score)),
+        }
+    }
+
+    /// All of them.
+    pub fn into_vec(self) -> Vec<(&'static str, f64)> {
+        self.0
+    }
+}
+
+/// One judgement. All but the first have a default, so that a signal is as small as what it needs.
 pub trait Signal {
     /// An event was taken in.
     fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>);
@@ -66,6 +111,9 @@ pub trait Signal {
 
     /// The session closes.
     fn close(&mut self, _view: &View<'_>, _out: &mut Reporter<'_>) {}
+
+    /// How strongly the signal is seen now, also where it says nothing yet; computed when asked for, kept nowhere.
+    fn scores(&self, _view: &View<'_>, _out: &mut Scores) {}
 
     /// Stream time at which the signal wants to be called, microseconds.
     fn deadline(&self) -> Option<i64> {
@@ -101,6 +149,8 @@ pub struct View<'a> {
     pub notes: &'a Notes,
     /// Settings.
     pub config: &'a Config,
+    /// When the signals speak, for this type of workflow.
+    pub settings: &'a Settings,
     /// Event time of the partition, microseconds.
     pub stream_time: i64,
 }

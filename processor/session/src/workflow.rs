@@ -17,7 +17,7 @@ use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
 use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
 use crate::notes::{NONE, Note, Notes, flag, later};
-use crate::signal::{Seen, Signals, View};
+use crate::signal::{Scores, Seen, Signals, View};
 
 /// Why a session closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +274,20 @@ impl Workflow {
             self.urgent = true;
         }
         changed
+    }
+
+    /// Running scores of its signals.
+    pub fn scores(&self, config: &Config, stream_time: i64) -> Scores {
+        let view = View {
+            facts: &self.facts,
+            notes: &self.notes,
+            config,
+            settings: config.signals.of(self.workflow_type.as_deref()),
+            stream_time,
+        };
+        let mut scores = Scores::default();
+        self.signals.scores(&view, &mut scores);
+        scores
     }
 
     /// Stream time at which [`Workflow::pass_time`] has something to do next.
@@ -627,6 +641,7 @@ impl Workflow {
         judge: impl FnOnce(&mut Signals, &View<'_>, &mut Reporter<'_>),
     ) -> bool {
         let mut truncated = self.facts.truncated;
+        let settings = config.signals.of(self.workflow_type.as_deref());
         let mut out = Reporter {
             findings: &mut self.findings,
             effects: anomalies,
@@ -634,6 +649,7 @@ impl Workflow {
             limits: &config.limits,
             workflow_id: &self.id,
             workflow_type: self.workflow_type.as_deref(),
+            off: &settings.off,
             marks_wanted: 0,
             changed: false,
         };
@@ -641,6 +657,7 @@ impl Workflow {
             facts: &self.facts,
             notes: &self.notes,
             config,
+            settings,
             stream_time,
         };
         judge(&mut self.signals, &view, &mut out);

@@ -1,10 +1,13 @@
-//! Signal 9, `confidence_hardening` (also: confidence laundering): a claim gets surer by changing hands.
+//! Signal 9, `confidence_hardening`: a claim gets surer by changing hands.
 //!
+//! Also known as confidence laundering, or vanishing uncertainty.
 //! On a handoff from A to B, for each claim that is handed over: B's first level after it took the work ranks above
-//! A's last (or the probability rises by `hardening_probability_rise`), and there is no new evidence between: no
+//! A's last (or the probability rises by `probability_rise`), and there is no new evidence between: no
 //! ok result that the workflow had not seen and no statement by a person, listed in the assertion's `evidence` or in
 //! its causal past since the handoff. Kinds: `raised`, `qualifier_dropped` (A had a level, B has none), `relabelled`
 //! (a hypothesis became a fact). Warning; critical once a write or destructive call follows from the assertion.
+//! Example: diagnostic hands over “pool exhausted” with medium confidence, remediation acts on it as confirmed.
+//! Order: follows from causes alone; any order of arrival that keeps each actor's own ends in the same findings.
 //! Bound: 64 claims under watch, 32 assertions that an action may follow from.
 
 use serde::{Deserialize, Serialize};
@@ -13,14 +16,30 @@ use schemas::anomaly::Severity;
 use schemas::event::{Claim, ClaimKind, Confidence, Effect, HandoffPhase, Payload};
 
 use crate::facts::{claim_key, cut};
-use crate::fingerprint;
 use crate::finding::{Finding, Reporter};
+use crate::fingerprint;
 use crate::notes::{flag, is_after};
 use crate::signal::{Seen, Signal, View};
 
 const HARDENING: &str = "confidence_hardening";
 const WATCHES_MAX: usize = 64;
 const HARDENED_MAX: usize = 32;
+
+/// When the signal speaks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Rise of a probability across a handoff that counts as hardening.
+    pub probability_rise: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            probability_rise: 0.15,
+        }
+    }
+}
 
 /// State of the signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -58,7 +77,9 @@ impl Signal for ConfidenceHardening {
     fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         match &seen.event.payload {
             Payload::Handoff(handoff) => self.hand_over(handoff, seen, view),
-            Payload::ToolCall(call) if matches!(call.effect, Effect::Write | Effect::Destructive) => {
+            Payload::ToolCall(call)
+                if matches!(call.effect, Effect::Write | Effect::Destructive) =>
+            {
                 self.act_on(seen, view, out);
             }
             payload => {
@@ -71,9 +92,22 @@ impl Signal for ConfidenceHardening {
 }
 
 impl ConfidenceHardening {
-    fn hand_over(&mut self, handoff: &schemas::event::Handoff<&str>, seen: &Seen<'_>, view: &View<'_>) {
+    fn hand_over(
+        &mut self,
+        handoff: &schemas::event::Handoff<&str>,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+    ) {
         let id = fingerprint::id(handoff.handoff_id);
-        let Some(known) = view.facts.handoffs.iter().rev().find(|known| known.key == id) else { return };
+        let Some(known) = view
+            .facts
+            .handoffs
+            .iter()
+            .rev()
+            .find(|known| known.key == id)
+        else {
+            return;
+        };
         match handoff.phase {
             HandoffPhase::Rejected | HandoffPhase::Expired => {
                 self.watches.retain(|watch| watch.handoff != id);
@@ -89,7 +123,8 @@ impl ConfidenceHardening {
         }
         for claim in &handoff.claims {
             let key = claim_key(claim);
-            self.watches.retain(|watch| watch.to != known.to || watch.key != key);
+            self.watches
+                .retain(|watch| watch.to != known.to || watch.key != key);
             if self.watches.len() >= WATCHES_MAX {
                 self.watches.remove(0);
             }
@@ -107,14 +142,28 @@ impl ConfidenceHardening {
         }
     }
 
-    fn restate(&mut self, claim: &Claim<&str>, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
+    fn restate(
+        &mut self,
+        claim: &Claim<&str>,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
         let key = claim_key(claim);
-        let Some(at) = self.watches.iter().position(|watch| watch.key == key && watch.to == seen.note.actor) else {
+        let Some(at) = self
+            .watches
+            .iter()
+            .position(|watch| watch.key == key && watch.to == seen.note.actor)
+        else {
             return;
         };
         // Only the first level after the handoff counts.
         let watch = self.watches.remove(at);
-        let kinds = kinds(&watch, claim, view.config.signals.hardening_probability_rise);
+        let kinds = kinds(
+            &watch,
+            claim,
+            view.settings.confidence_hardening.probability_rise,
+        );
         if kinds.is_empty() || has_new_evidence(&watch, claim, seen, view) {
             return;
         }
@@ -124,7 +173,11 @@ impl ConfidenceHardening {
             level(watch.kind, watch.confidence, watch.probability),
             level(claim.kind, claim.confidence, claim.probability)
         );
-        let subject = format!("{}:{}", watch.handoff_event, claim.hypothesis_id.unwrap_or(claim.statement));
+        let subject = format!(
+            "{}:{}",
+            watch.handoff_event,
+            claim.hypothesis_id.unwrap_or(claim.statement)
+        );
         let subject = cut(&subject, view.config.limits.text_chars_max);
         let statement = cut(claim.statement, view.config.limits.text_chars_max);
         let mark = out.mark();
@@ -136,12 +189,21 @@ impl ConfidenceHardening {
             kinds,
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
-            evidence: vec![watch.handoff_event.to_string(), seen.event.event_id.to_owned()],
+            evidence: vec![
+                watch.handoff_event.to_string(),
+                seen.event.event_id.to_owned(),
+            ],
             actors: vec![from.to_owned(), to.to_owned()],
             sentence: format!("“{statement}” got surer on its way: {change}, with no new evidence"),
             details: [
-                ("from_level".to_owned(), level(watch.kind, watch.confidence, watch.probability)),
-                ("to_level".to_owned(), level(claim.kind, claim.confidence, claim.probability)),
+                (
+                    "from_level".to_owned(),
+                    level(watch.kind, watch.confidence, watch.probability),
+                ),
+                (
+                    "to_level".to_owned(),
+                    level(claim.kind, claim.confidence, claim.probability),
+                ),
             ]
             .into(),
             ..Finding::default()
@@ -151,16 +213,30 @@ impl ConfidenceHardening {
                 self.hardened.remove(0);
             }
             let (change, from, to) = (change.into(), watch.from, watch.to);
-            self.hardened.push(Hardened { subject, statement, change, from, to, mark });
+            self.hardened.push(Hardened {
+                subject,
+                statement,
+                change,
+                from,
+                to,
+                mark,
+            });
         }
     }
 
     fn act_on(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let Payload::ToolCall(call) = &seen.event.payload else { return };
+        let Payload::ToolCall(call) = &seen.event.payload else {
+            return;
+        };
         let marks = seen.note.marks;
-        let followed = self.hardened.extract_if(.., |hardened| marks & hardened.mark != 0);
+        let followed = self
+            .hardened
+            .extract_if(.., |hardened| marks & hardened.mark != 0);
         for hardened in followed {
-            let target = call.target.map(|target| format!(" on {target}")).unwrap_or_default();
+            let target = call
+                .target
+                .map(|target| format!(" on {target}"))
+                .unwrap_or_default();
             out.report(Finding {
                 signal: HARDENING,
                 subject: hardened.subject.to_string(),
@@ -215,9 +291,17 @@ fn kinds(watch: &Watch, claim: &Claim<&str>, rise_min: f64) -> Vec<&'static str>
 }
 
 fn has_new_evidence(watch: &Watch, claim: &Claim<&str>, seen: &Seen<'_>, view: &View<'_>) -> bool {
-    let listed = claim.evidence.iter().filter_map(|id| view.notes.find(fingerprint::id(id))).any(|number| {
-        is_after(number, watch.since) && view.notes.get(number).is_some_and(|note| note.is(flag::EVIDENCE))
-    });
+    let listed = claim
+        .evidence
+        .iter()
+        .filter_map(|id| view.notes.find(fingerprint::id(id)))
+        .any(|number| {
+            is_after(number, watch.since)
+                && view
+                    .notes
+                    .get(number)
+                    .is_some_and(|note| note.is(flag::EVIDENCE))
+        });
     listed || is_after(seen.note.last_evidence, watch.since)
 }
 

@@ -3,6 +3,8 @@
 //! A gap is told once `causal_wait_ms` have passed without the missing numbers, and retracted when all of them arrive
 //! after all. A number that comes twice with different events means that two processes write as one actor:
 //! `two_places`. A declared cause that did not arrive while its event waited is `missing_cause`.
+//! Example: after event 7 of `triage` comes event 10: two events are lost.
+//! Order: an event that comes late but within the wait is no gap; later ones retract what was told.
 //! Bound: 16 gaps for each actor, 32 missing causes.
 
 use serde::{Deserialize, Serialize};
@@ -10,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use schemas::anomaly::{AnomalyStatus, Severity};
 
 use crate::config::us;
-use crate::fingerprint;
 use crate::finding::{Ending, Finding, Reporter};
+use crate::fingerprint;
 use crate::signal::{Seen, Signal, View};
 
 const LOST: &str = "lost_events";
 const GAPS_MAX: usize = 16;
 const MISSING_MAX: usize = 32;
+
+pub use super::NoSettings as Settings;
 
 /// State of the signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -81,7 +85,10 @@ impl Signal for LostEvents {
     }
 
     fn deadline(&self) -> Option<i64> {
-        self.actors.iter().flat_map(|sequence| sequence.gaps.iter().filter_map(|gap| gap.until)).min()
+        self.actors
+            .iter()
+            .flat_map(|sequence| sequence.gaps.iter().filter_map(|gap| gap.until))
+            .min()
     }
 }
 
@@ -93,11 +100,16 @@ impl LostEvents {
             if let Some(at) = self.missing.iter().position(|missing| *missing == id) {
                 self.missing.swap_remove(at);
                 if self.missing.is_empty() {
-                    out.end(LOST, "causes", AnomalyStatus::Retracted, Ending {
-                        at: event.occurred_at,
-                        proved_by: Some(event.event_id),
-                        sentence: "the causes that were missing have arrived".into(),
-                    });
+                    out.end(
+                        LOST,
+                        "causes",
+                        AnomalyStatus::Retracted,
+                        Ending {
+                            at: event.occurred_at,
+                            proved_by: Some(event.event_id),
+                            sentence: "the causes that were missing have arrived".into(),
+                        },
+                    );
                 }
             }
         }
@@ -116,7 +128,10 @@ impl LostEvents {
                 proved_by: Some(event.event_id.to_owned()),
                 evidence: vec![event.event_id.to_owned()],
                 actors: vec![view.actor(seen.note.actor).to_owned()],
-                sentence: format!("{} declared causes never arrived; the last is {cause}", self.missing_total),
+                sentence: format!(
+                    "{} declared causes never arrived; the last is {cause}",
+                    self.missing_total
+                ),
                 details: [("missing".to_owned(), (*cause).to_owned())].into(),
                 ..Finding::default()
             });
@@ -126,7 +141,11 @@ impl LostEvents {
     fn follow(&mut self, number: i64, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         let actor = seen.note.actor;
         let event = seen.event;
-        let Some(sequence) = self.actors.iter_mut().find(|sequence| sequence.actor == actor) else {
+        let Some(sequence) = self
+            .actors
+            .iter_mut()
+            .find(|sequence| sequence.actor == actor)
+        else {
             self.actors.push(Sequence {
                 actor,
                 next: number.saturating_add(1),
@@ -149,15 +168,27 @@ impl LostEvents {
             sequence.next = number.saturating_add(1);
             return;
         }
-        if let Some(at) = sequence.gaps.iter().position(|gap| (gap.first..=gap.last).contains(&number)) {
+        if let Some(at) = sequence
+            .gaps
+            .iter()
+            .position(|gap| (gap.first..=gap.last).contains(&number))
+        {
             let told = sequence.fill(at, number);
             if told && sequence.lost == 0 {
                 let subject = format!("sequence:{}", view.actor(actor));
-                out.end(LOST, &subject, AnomalyStatus::Retracted, Ending {
-                    at: event.occurred_at,
-                    proved_by: Some(event.event_id),
-                    sentence: format!("the missing events of {} have arrived", view.actor(actor)),
-                });
+                out.end(
+                    LOST,
+                    &subject,
+                    AnomalyStatus::Retracted,
+                    Ending {
+                        at: event.occurred_at,
+                        proved_by: Some(event.event_id),
+                        sentence: format!(
+                            "the missing events of {} have arrived",
+                            view.actor(actor)
+                        ),
+                    },
+                );
             }
             return;
         }
@@ -173,7 +204,9 @@ impl LostEvents {
             proved_by: Some(event.event_id.to_owned()),
             evidence: vec![event.event_id.to_owned()],
             actors: vec![name.to_owned()],
-            sentence: format!("{name} is in two places: its sequence numbers come twice with different events"),
+            sentence: format!(
+                "{name} is in two places: its sequence numbers come twice with different events"
+            ),
             details: [("sequence".to_owned(), number.to_string())].into(),
             ..Finding::default()
         });
@@ -190,17 +223,31 @@ impl Sequence {
         }
         for (first, last) in [(gap.first, number - 1), (number + 1, gap.last)] {
             if first <= last && self.gaps.len() < GAPS_MAX {
-                self.gaps.push(Gap { first, last, ..gap.clone() });
+                self.gaps.push(Gap {
+                    first,
+                    last,
+                    ..gap.clone()
+                });
             }
         }
         told
     }
 }
 
-fn tell_gap(actor: u16, lost: i64, gap: (String, i64, i64, i64), view: &View<'_>, out: &mut Reporter<'_>) {
+fn tell_gap(
+    actor: u16,
+    lost: i64,
+    gap: (String, i64, i64, i64),
+    view: &View<'_>,
+    out: &mut Reporter<'_>,
+) {
     let (event, at, first, last) = gap;
     let name = view.actor(actor);
-    let numbers = if first == last { format!("number {first}") } else { format!("numbers {first} to {last}") };
+    let numbers = if first == last {
+        format!("number {first}")
+    } else {
+        format!("numbers {first} to {last}")
+    };
     out.report(Finding {
         signal: LOST,
         subject: format!("sequence:{name}"),
@@ -211,8 +258,14 @@ fn tell_gap(actor: u16, lost: i64, gap: (String, i64, i64, i64), view: &View<'_>
         proved_by: Some(event.clone()),
         evidence: vec![event],
         actors: vec![name.to_owned()],
-        sentence: format!("{lost} events of {name} were lost, the last of them {numbers} of its sequence"),
-        details: [("first".to_owned(), first.to_string()), ("last".to_owned(), last.to_string())].into(),
+        sentence: format!(
+            "{lost} events of {name} were lost, the last of them {numbers} of its sequence"
+        ),
+        details: [
+            ("first".to_owned(), first.to_string()),
+            ("last".to_owned(), last.to_string()),
+        ]
+        .into(),
         ..Finding::default()
     });
 }

@@ -7,7 +7,10 @@
 //! when the receiver's first Task does not hold them), competing hypotheses (`hypothesis`; tested when stated with
 //! evidence, refined, refuted or held high), checks that a task names (`check`; made when a result verifies them).
 //! Changes count only where agents declare causes across actors: without that nobody can know who looked.
-//! One anomaly for each item; resolved when it is taken up later. Bound: `table_items_max` items.
+//! One anomaly for each item; resolved when it is taken up later.
+//! Example: the feature flag that changed at 02:15 is in no agent's causal past, and no call has it as its target.
+//! Order: looked at when success is declared: what arrives after that resolves what was told before it.
+//! Bound: `table_items_max` items.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +18,13 @@ use schemas::anomaly::{AnomalyStatus, Severity};
 use schemas::event::{ActorKind, Claim, ClaimKind, Confidence, Effect, HandoffPhase, Payload};
 
 use crate::facts::{Limit, cut};
-use crate::fingerprint;
 use crate::finding::{Ending, Finding, Reporter};
+use crate::fingerprint;
 use crate::signal::{Seen, Signal, View};
 
 const SKIPPED: &str = "skipped";
+
+pub use super::NoSettings as Settings;
 
 /// State of the signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -88,7 +93,14 @@ impl Signal for Skipped {
             Payload::Handoff(handoff) => self.take_handoff(handoff, seen, view, out),
             Payload::Task(task) => {
                 for check in &task.checks {
-                    self.put(ItemKind::Check, check, seen, Some(seen.note.actor), view, out);
+                    self.put(
+                        ItemKind::Check,
+                        check,
+                        seen,
+                        Some(seen.note.actor),
+                        view,
+                        out,
+                    );
                 }
                 self.hold_constraints(task, seen);
             }
@@ -133,7 +145,11 @@ impl Skipped {
             ItemKind::Change => fingerprint::id(seen.event.event_id),
             _ => fingerprint::statement(what),
         };
-        if self.items.iter().any(|item| item.kind == kind && item.key == key) {
+        if self
+            .items
+            .iter()
+            .any(|item| item.kind == kind && item.key == key)
+        {
             return None;
         }
         if self.items.len() >= view.config.limits.table_items_max {
@@ -159,9 +175,12 @@ impl Skipped {
         let (what, target) = match &seen.event.payload {
             Payload::Text(text) if text.declares.is_none() => (text.content.to_owned(), None),
             Payload::Error(error) => (error.message.to_owned(), None),
-            Payload::ToolCall(call) if call.effect != Effect::Read => {
-                (format!("{} {}", call.tool, call.target.unwrap_or("")).trim_end().to_owned(), call.target)
-            }
+            Payload::ToolCall(call) if call.effect != Effect::Read => (
+                format!("{} {}", call.tool, call.target.unwrap_or(""))
+                    .trim_end()
+                    .to_owned(),
+                call.target,
+            ),
             _ => return,
         };
         let target = target.or_else(|| seen.event.attributes.get("target").copied());
@@ -183,7 +202,12 @@ impl Skipped {
         if self.items.iter().all(|item| item.taken_up) {
             return;
         }
-        let evidence = seen.event.payload.claims().iter().flat_map(|claim| &claim.evidence);
+        let evidence = seen
+            .event
+            .payload
+            .claims()
+            .iter()
+            .flat_map(|claim| &claim.evidence);
         let cited: Vec<u32> = evidence
             .filter_map(|id| view.notes.find(fingerprint::id(id)))
             .chain(seen.causes.iter().copied())
@@ -201,7 +225,11 @@ impl Skipped {
             });
         }
         let agent = seen.note.actor;
-        if self.items.iter().any(|item| item.kind == ItemKind::OpenQuestion && !item.taken_up) {
+        if self
+            .items
+            .iter()
+            .any(|item| item.kind == ItemKind::OpenQuestion && !item.taken_up)
+        {
             let said = said(seen);
             self.take_up(|item| {
                 item.kind == ItemKind::OpenQuestion
@@ -214,7 +242,10 @@ impl Skipped {
     fn look_at_change(&mut self, number: u32) {
         let mut open = vec![number];
         while let Some(number) = open.pop() {
-            let found = self.items.iter_mut().find(|item| item.kind == ItemKind::Change && item.number == number);
+            let found = self
+                .items
+                .iter_mut()
+                .find(|item| item.kind == ItemKind::Change && item.number == number);
             if let Some(item) = found
                 && !item.taken_up
             {
@@ -231,40 +262,69 @@ impl Skipped {
         view: &View<'_>,
         out: &mut Reporter<'_>,
     ) {
-        let Some(known) = view.facts.handoff(handoff.handoff_id) else { return };
+        let Some(known) = view.facts.handoff(handoff.handoff_id) else {
+            return;
+        };
         let (from, to) = (known.from, known.to);
         for question in &handoff.open_questions {
-            self.put(ItemKind::OpenQuestion, question, seen, Some(from), view, out);
+            self.put(
+                ItemKind::OpenQuestion,
+                question,
+                seen,
+                Some(from),
+                view,
+                out,
+            );
         }
         for constraint in &handoff.constraints {
-            if let Some(item) = self.put(ItemKind::Constraint, constraint, seen, Some(to), view, out) {
+            if let Some(item) =
+                self.put(ItemKind::Constraint, constraint, seen, Some(to), view, out)
+            {
                 // Held until the receiver's plan shows that it is dropped.
                 item.taken_up = true;
             }
         }
-        if matches!(handoff.phase, HandoffPhase::Rejected | HandoffPhase::Expired) {
+        if matches!(
+            handoff.phase,
+            HandoffPhase::Rejected | HandoffPhase::Expired
+        ) {
             self.items.retain(|item| {
-                item.event != known.event || !matches!(item.kind, ItemKind::OpenQuestion | ItemKind::Constraint)
+                item.event != known.event
+                    || !matches!(item.kind, ItemKind::OpenQuestion | ItemKind::Constraint)
             });
         }
     }
 
     /// The receiver's first Task after a handoff holds the constraints, or drops them.
     fn hold_constraints(&mut self, task: &schemas::event::Task<&str>, seen: &Seen<'_>) {
-        let held: Vec<u64> = task.constraints.iter().map(|constraint| fingerprint::statement(constraint)).collect();
+        let held: Vec<u64> = task
+            .constraints
+            .iter()
+            .map(|constraint| fingerprint::statement(constraint))
+            .collect();
         let actor = seen.note.actor;
         for item in &mut self.items {
-            if item.kind == ItemKind::Constraint && item.last_holder == Some(actor) && item.number < seen.number {
+            if item.kind == ItemKind::Constraint
+                && item.last_holder == Some(actor)
+                && item.number < seen.number
+            {
                 item.taken_up = held.contains(&item.key);
             }
         }
     }
 
-    fn weigh(&mut self, claim: &Claim<&str>, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
+    fn weigh(
+        &mut self,
+        claim: &Claim<&str>,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
         for named in [claim.refines, claim.refutes].into_iter().flatten() {
             let words = fingerprint::statement(named);
             self.take_up(|item| {
-                item.kind == ItemKind::Hypothesis && (item.key == words || item.target.as_deref() == Some(named))
+                item.kind == ItemKind::Hypothesis
+                    && (item.key == words || item.target.as_deref() == Some(named))
             });
         }
         let tested = !claim.evidence.is_empty()
@@ -285,7 +345,14 @@ impl Skipped {
             Some(item) => item.last_holder = Some(seen.note.actor),
             None => {
                 let holder = Some(seen.note.actor);
-                if let Some(item) = self.put(ItemKind::Hypothesis, claim.statement, seen, holder, view, out) {
+                if let Some(item) = self.put(
+                    ItemKind::Hypothesis,
+                    claim.statement,
+                    seen,
+                    holder,
+                    view,
+                    out,
+                ) {
                     item.target = id.map(Into::into);
                     item.taken_up = tested;
                 }
@@ -303,22 +370,47 @@ impl Skipped {
 
     /// What was told and has been taken up since.
     fn resolve(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        for item in self.items.iter_mut().filter(|item| item.told && item.taken_up) {
+        for item in self
+            .items
+            .iter_mut()
+            .filter(|item| item.told && item.taken_up)
+        {
             item.told = false;
-            out.end(SKIPPED, &subject(item), AnomalyStatus::Resolved, Ending {
-                at: seen.event.occurred_at,
-                proved_by: Some(seen.event.event_id),
-                sentence: format!("{} has taken up: {}", view.actor(seen.note.actor), item.what),
-            });
+            out.end(
+                SKIPPED,
+                &subject(item),
+                AnomalyStatus::Resolved,
+                Ending {
+                    at: seen.event.occurred_at,
+                    proved_by: Some(seen.event.event_id),
+                    sentence: format!(
+                        "{} has taken up: {}",
+                        view.actor(seen.note.actor),
+                        item.what
+                    ),
+                },
+            );
         }
     }
 
     fn tell(&mut self, seen: Option<&Seen<'_>>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let hypotheses = self.items.iter().filter(|item| item.kind == ItemKind::Hypothesis).count();
+        let hypotheses = self
+            .items
+            .iter()
+            .filter(|item| item.kind == ItemKind::Hypothesis)
+            .count();
         let declares_causes = view.facts.declares_causes;
-        let had_agents = view.facts.actors.iter().any(|actor| actor.kind == ActorKind::Agent);
+        let had_agents = view
+            .facts
+            .actors
+            .iter()
+            .any(|actor| actor.kind == ActorKind::Agent);
         let at = seen.map_or(view.stream_time, |seen| seen.event.occurred_at);
-        for item in self.items.iter_mut().filter(|item| !item.taken_up && !item.told) {
+        for item in self
+            .items
+            .iter_mut()
+            .filter(|item| !item.taken_up && !item.told)
+        {
             let counts = match item.kind {
                 ItemKind::Change => declares_causes && had_agents,
                 ItemKind::Hypothesis => hypotheses > 1,
@@ -329,11 +421,18 @@ impl Skipped {
             }
             item.told = true;
             let holder = item.last_holder.map(|actor| view.actor(actor).to_owned());
-            let by = holder.as_ref().map(|holder| format!(", last in the hands of {holder}")).unwrap_or_default();
+            let by = holder
+                .as_ref()
+                .map(|holder| format!(", last in the hands of {holder}"))
+                .unwrap_or_default();
             let sentence = match item.kind {
                 ItemKind::Change => format!("nobody looked at this change: {}", item.what),
-                ItemKind::OpenQuestion => format!("nobody answered this question: {}{by}", item.what),
-                ItemKind::Constraint => format!("this constraint was dropped on the way: {}{by}", item.what),
+                ItemKind::OpenQuestion => {
+                    format!("nobody answered this question: {}{by}", item.what)
+                }
+                ItemKind::Constraint => {
+                    format!("this constraint was dropped on the way: {}{by}", item.what)
+                }
                 ItemKind::Hypothesis => format!("nobody tested this hypothesis: {}{by}", item.what),
                 ItemKind::Check => format!("nobody made this check: {}{by}", item.what),
             };
@@ -343,7 +442,11 @@ impl Skipped {
             out.report(Finding {
                 signal: SKIPPED,
                 subject: subject(item),
-                severity: Some(if warns { Severity::Warning } else { Severity::Info }),
+                severity: Some(if warns {
+                    Severity::Warning
+                } else {
+                    Severity::Info
+                }),
                 score: if warns { 0.7 } else { 0.4 },
                 kinds: vec![item.kind.as_str()],
                 at,
@@ -386,7 +489,10 @@ fn said(seen: &Seen<'_>) -> String {
 /// Whether a text has more than half of the longer words of another.
 fn has_most_words(text: &str, question: &str) -> bool {
     let question = question.to_lowercase();
-    let words: Vec<&str> = question.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3).collect();
+    let words: Vec<&str> = question
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| word.len() > 3)
+        .collect();
     let found = words.iter().filter(|word| text.contains(*word)).count();
     !words.is_empty() && 2 * found > words.len()
 }

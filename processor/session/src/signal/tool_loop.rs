@@ -2,8 +2,10 @@
 //!
 //! Per actor, over its completed calls: the suffix of (fingerprint of the call, fingerprint of the result) is periodic
 //! with a period of 1 to 5 calls, 4 times with equal results or 3 times when all fail. The same call with differing
-//! results is polling: told only from `loop_critical_min` repetitions on, as information. Levels: information,
+//! results is polling: told only from `critical_min` repetitions on, as information. Levels: information,
 //! warning from 5, critical from 20. Always with what it wasted: all rounds but the first.
+//! Example: `researcher went round 6 times over one call (search), with the same result every time: 5 calls wasted`.
+//! Order: counted for each actor by itself, so any order of arrival that keeps each actor's own ends in the same.
 //! Bound: five pairs and five counters for each actor.
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,31 @@ const POLLING: &str = "polling";
 const PERIOD_MAX: usize = 5;
 /// Result fingerprint of every call that did not end well: failures are alike, whatever their words.
 const FAILED: u64 = u64::MAX;
+
+/// When the signal speaks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Repetitions with equal results from which it speaks.
+    pub equal_min: u32,
+    /// Repetitions that all fail from which it speaks.
+    pub failing_min: u32,
+    /// Repetitions from which a loop is a warning.
+    pub warning_min: u32,
+    /// Repetitions from which a loop is critical; from here polling is told, too.
+    pub critical_min: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            equal_min: 4,
+            failing_min: 3,
+            warning_min: 5,
+            critical_min: 20,
+        }
+    }
+}
 
 /// State of the signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,15 +94,24 @@ struct Open {
 
 impl Signal for ToolLoop {
     fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let (Payload::ToolResult(result), Some(call)) = (&seen.event.payload, seen.answered) else { return };
+        let (Payload::ToolResult(result), Some(call)) = (&seen.event.payload, seen.answered) else {
+            return;
+        };
         if result.status == ToolStatus::Cancelled {
             return;
         }
-        let answer = if result.status == ToolStatus::Ok { seen.note.print } else { FAILED };
+        let answer = if result.status == ToolStatus::Ok {
+            seen.note.print
+        } else {
+            FAILED
+        };
         let at = match self.runs.iter().position(|run| run.actor == call.actor) {
             Some(at) => at,
             None => {
-                self.runs.push(Run { actor: call.actor, ..Run::default() });
+                self.runs.push(Run {
+                    actor: call.actor,
+                    ..Run::default()
+                });
                 self.runs.len() - 1
             }
         };
@@ -89,8 +125,16 @@ impl Run {
     fn take(&mut self, call: &OpenCall, answer: u64) {
         let pair = (call.print, answer);
         for period in 1..=PERIOD_MAX {
-            let before = self.pairs.len().checked_sub(period).map(|at| self.pairs[at]);
-            self.equal[period - 1] = if before == Some(pair) { self.equal[period - 1] + 1 } else { 0 };
+            let before = self
+                .pairs
+                .len()
+                .checked_sub(period)
+                .map(|at| self.pairs[at]);
+            self.equal[period - 1] = if before == Some(pair) {
+                self.equal[period - 1] + 1
+            } else {
+                0
+            };
         }
         let same = self.pairs.last().is_some_and(|last| last.0 == pair.0);
         self.same_call = if same { self.same_call + 1 } else { 1 };
@@ -112,25 +156,34 @@ impl Run {
 
     /// The shortest period that repeats often enough, with how often.
     fn period(&self, view: &View<'_>) -> Option<(usize, u32)> {
-        let thresholds = &view.config.signals;
+        let thresholds = &view.settings.tool_loop;
         (1..=PERIOD_MAX).find_map(|period| {
             let repetitions = self.equal[period - 1] / period as u32 + 1;
             let failing = self.failed >= repetitions * period as u32;
-            let least = if failing { thresholds.loop_failing_min } else { thresholds.loop_equal_min };
+            let least = if failing {
+                thresholds.failing_min
+            } else {
+                thresholds.equal_min
+            };
             (repetitions >= least).then_some((period, repetitions))
         })
     }
 
     fn judge(&mut self, tool: &str, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let thresholds = &view.config.signals;
+        let thresholds = &view.settings.tool_loop;
         let actor = view.actor(self.actor).to_owned();
         let Some((period, repetitions)) = self.period(view) else {
             if let Some(open) = self.open.take() {
-                out.end(LOOP, &open.subject, AnomalyStatus::Resolved, Ending {
-                    at: seen.event.occurred_at,
-                    proved_by: Some(seen.event.event_id),
-                    sentence: format!("{actor} left its loop"),
-                });
+                out.end(
+                    LOOP,
+                    &open.subject,
+                    AnomalyStatus::Resolved,
+                    Ending {
+                        at: seen.event.occurred_at,
+                        proved_by: Some(seen.event.event_id),
+                        sentence: format!("{actor} left its loop"),
+                    },
+                );
             }
             self.judge_polling(tool, seen, view, out);
             return;
@@ -155,9 +208,11 @@ impl Run {
         open.cost_usd += newest.cost_usd;
         // A revision at each level and at each doubling.
         let told = open.repetitions_told;
-        let levels = [thresholds.loop_warning_min, thresholds.loop_critical_min];
+        let levels = [thresholds.warning_min, thresholds.critical_min];
         let tell = told == 0
-            || levels.iter().any(|level| told < *level && repetitions >= *level)
+            || levels
+                .iter()
+                .any(|level| told < *level && repetitions >= *level)
             || repetitions >= told.saturating_mul(2);
         if !tell {
             return;
@@ -165,12 +220,16 @@ impl Run {
         open.repetitions_told = repetitions;
         let failing = self.failed >= repetitions * period as u32;
         let severity = match repetitions {
-            n if n >= thresholds.loop_critical_min => Severity::Critical,
-            n if n >= thresholds.loop_warning_min => Severity::Warning,
+            n if n >= thresholds.critical_min => Severity::Critical,
+            n if n >= thresholds.warning_min => Severity::Warning,
             _ => Severity::Info,
         };
         let wasted = (repetitions - 1) * period as u32;
-        let what = if failing { "and it failed every time" } else { "with the same result every time" };
+        let what = if failing {
+            "and it failed every time"
+        } else {
+            "with the same result every time"
+        };
         out.report(Finding {
             signal: LOOP,
             subject: open.subject.to_string(),
@@ -196,15 +255,26 @@ impl Run {
         });
     }
 
-    fn judge_polling(&mut self, tool: &str, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let least = view.config.signals.loop_critical_min;
+    fn judge_polling(
+        &mut self,
+        tool: &str,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
+        let least = view.settings.tool_loop.critical_min;
         if self.same_call < least {
             if let Some(subject) = self.polling.take() {
-                out.end(POLLING, &subject, AnomalyStatus::Resolved, Ending {
-                    at: seen.event.occurred_at,
-                    proved_by: Some(seen.event.event_id),
-                    sentence: format!("{} stopped polling", view.actor(self.actor)),
-                });
+                out.end(
+                    POLLING,
+                    &subject,
+                    AnomalyStatus::Resolved,
+                    Ending {
+                        at: seen.event.occurred_at,
+                        proved_by: Some(seen.event.event_id),
+                        sentence: format!("{} stopped polling", view.actor(self.actor)),
+                    },
+                );
             }
             return;
         }
@@ -212,8 +282,15 @@ impl Run {
             return;
         }
         let actor = view.actor(self.actor).to_owned();
-        let first = self.recent.first().map(|spent| spent.event.to_string()).unwrap_or_default();
-        let subject = self.polling.get_or_insert_with(|| format!("{actor}:{first}").into()).to_string();
+        let first = self
+            .recent
+            .first()
+            .map(|spent| spent.event.to_string())
+            .unwrap_or_default();
+        let subject = self
+            .polling
+            .get_or_insert_with(|| format!("{actor}:{first}").into())
+            .to_string();
         out.report(Finding {
             signal: POLLING,
             subject,
@@ -222,10 +299,20 @@ impl Run {
             kinds: vec!["differing_results"],
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
-            evidence: self.recent.iter().map(|spent| spent.event.to_string()).collect(),
+            evidence: self
+                .recent
+                .iter()
+                .map(|spent| spent.event.to_string())
+                .collect(),
             actors: vec![actor.clone()],
-            cost: Cost { calls: Some(i64::from(self.same_call)), ..Cost::default() },
-            sentence: format!("{actor} polls {tool}: {} times the same call, with changing results", self.same_call),
+            cost: Cost {
+                calls: Some(i64::from(self.same_call)),
+                ..Cost::default()
+            },
+            sentence: format!(
+                "{actor} polls {tool}: {} times the same call, with changing results",
+                self.same_call
+            ),
             ..Finding::default()
         });
     }

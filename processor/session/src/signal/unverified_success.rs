@@ -6,7 +6,10 @@
 //! precedes w), `premature` (w has no result yet), `trigger_mismatch` (what set the assertion off was the completion
 //! of w, not a check), `contradicted` (a check after w failed, or a later one fails: the finding may open late).
 //! Without w only a contradiction is told. Warning; critical when contradicted; resolved when a check after w passes.
-//! One anomaly for each goal. Bound: 32 goals, the newest.
+//! One anomaly for each goal.
+//! Example: comms posts “Identified and resolved” because the rollback has ended; the error rate was never looked at.
+//! Order: follows from causes alone; any order of arrival that keeps each actor's own ends in the same findings.
+//! Bound: 32 goals, the newest.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +17,16 @@ use schemas::anomaly::{AnomalyStatus, Severity};
 use schemas::event::{Payload, Task, ToolResult, ToolStatus};
 
 use crate::facts::{Action, cut};
-use crate::fingerprint;
 use crate::finding::{Ending, Finding, Reporter};
+use crate::fingerprint;
 use crate::notes::{NONE, is_after, later};
 use crate::signal::{Seen, Signal, View};
 
 const UNVERIFIED: &str = "unverified_success";
 const GOALS_MAX: usize = 32;
 const NAMED_CHECKS_MAX: usize = 64;
+
+pub use super::NoSettings as Settings;
 
 /// State of the signal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -59,7 +64,9 @@ impl Signal for UnverifiedSuccess {
     fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         match &seen.event.payload {
             Payload::Task(task) => self.name_checks(task),
-            Payload::ToolResult(result) if !result.verifies.is_empty() => self.check(result, seen, view, out),
+            Payload::ToolResult(result) if !result.verifies.is_empty() => {
+                self.check(result, seen, view, out)
+            }
             _ => {}
         }
         if seen.asserts_success {
@@ -104,23 +111,40 @@ impl UnverifiedSuccess {
         let mut goals: Vec<Box<str>> = Vec::new();
         for name in &result.verifies {
             let words = fingerprint::statement(name);
-            let by_check = self.named_checks.iter().filter(|(_, check)| *check == words).map(|(task, _)| *task);
+            let by_check = self
+                .named_checks
+                .iter()
+                .filter(|(_, check)| *check == words)
+                .map(|(task, _)| *task);
             let tasks: Vec<u64> = by_check.chain([fingerprint::id(name)]).collect();
-            let known = view.facts.tasks.iter().filter(|task| tasks.contains(&fingerprint::id(&task.id)));
+            let known = view
+                .facts
+                .tasks
+                .iter()
+                .filter(|task| tasks.contains(&fingerprint::id(&task.id)));
             let before = goals.len();
             for task in known {
                 if !goals.contains(&task.id) {
                     goals.push(task.id.clone());
                 }
             }
-            if goals.len() == before && goals.len() < GOALS_MAX && !goals.iter().any(|goal| **goal == **name) {
+            if goals.len() == before
+                && goals.len() < GOALS_MAX
+                && !goals.iter().any(|goal| **goal == **name)
+            {
                 goals.push((*name).into());
             }
         }
         goals
     }
 
-    fn check(&mut self, result: &ToolResult<&str>, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
+    fn check(
+        &mut self,
+        result: &ToolResult<&str>,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
         let passed = result.passed.unwrap_or(result.status == ToolStatus::Ok);
         for id in self.verified_goals(result, view) {
             let action_seen = seen.note.last_action;
@@ -129,16 +153,26 @@ impl UnverifiedSuccess {
             goal.check_passed = passed;
             goal.check_event = seen.event.event_id.into();
             goal.check_action = later(goal.check_action, action_seen);
-            let Some(asserted) = goal.asserted.clone() else { continue };
+            let Some(asserted) = goal.asserted.clone() else {
+                continue;
+            };
             let who = view.actor(asserted.actor).to_owned();
             if passed {
                 // Only a check that comes after the action tells that it helped; a system's own probe declares no
                 // causes, so what arrives after the assertion counts as after the action.
-                out.end(UNVERIFIED, &id, AnomalyStatus::Resolved, Ending {
-                    at: seen.event.occurred_at,
-                    proved_by: Some(seen.event.event_id),
-                    sentence: format!("{} passed after {who} had declared success", result.tool),
-                });
+                out.end(
+                    UNVERIFIED,
+                    &id,
+                    AnomalyStatus::Resolved,
+                    Ending {
+                        at: seen.event.occurred_at,
+                        proved_by: Some(seen.event.event_id),
+                        sentence: format!(
+                            "{} passed after {who} had declared success",
+                            result.tool
+                        ),
+                    },
+                );
                 continue;
             }
             let mut evidence = vec![asserted.event.to_string()];
@@ -168,10 +202,15 @@ impl UnverifiedSuccess {
     }
 
     fn assert(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
-        let Some(id) = asserted_goal(seen, view) else { return };
+        let Some(id) = asserted_goal(seen, view) else {
+            return;
+        };
         let action = view.facts.action(seen.note.last_action);
         let goal = self.goal(&id);
-        let same_again = goal.asserted.as_ref().is_some_and(|before| before.action == seen.note.last_action);
+        let same_again = goal
+            .asserted
+            .as_ref()
+            .is_some_and(|before| before.action == seen.note.last_action);
         if same_again {
             return;
         }
@@ -184,8 +223,11 @@ impl UnverifiedSuccess {
         });
         let Some(action) = action else { return };
         let checked = goal.check != NONE;
-        let check_after = checked && (goal.check_action == action.note || is_after(goal.check_action, action.note))
-            || is_after(seen.note.last_check, action.note) && checked && goal.check == seen.note.last_check;
+        let check_after = checked
+            && (goal.check_action == action.note || is_after(goal.check_action, action.note))
+            || is_after(seen.note.last_check, action.note)
+                && checked
+                && goal.check == seen.note.last_check;
         let mut kinds = Vec::new();
         if check_after && !goal.check_passed {
             kinds.push("contradicted");
@@ -207,7 +249,11 @@ impl UnverifiedSuccess {
             kinds.push("trigger_mismatch");
         }
         if let Some(asserted) = &mut goal.asserted {
-            let set_off = if mismatch && !check_after { ", set off by its end and not by a check" } else { "" };
+            let set_off = if mismatch && !check_after {
+                ", set off by its end and not by a check"
+            } else {
+                ""
+            };
             asserted.after = format!(" after {}{set_off}", words(action)).into();
         }
         let contradicted = kinds.contains(&"contradicted");
@@ -223,26 +269,44 @@ impl UnverifiedSuccess {
             "and nobody has checked whether it helped"
         };
         let set_off = if kinds.contains(&"trigger_mismatch") {
-            format!("; what set {who} off was that the action had ended, not that the goal was reached")
+            format!(
+                "; what set {who} off was that the action had ended, not that the goal was reached"
+            )
         } else {
             String::new()
         };
         out.report(Finding {
             signal: UNVERIFIED,
             subject: id.to_string(),
-            severity: Some(if contradicted { Severity::Critical } else { Severity::Warning }),
-            score: if contradicted { 1.0 } else if mismatch { 0.9 } else { 0.8 },
+            severity: Some(if contradicted {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            }),
+            score: if contradicted {
+                1.0
+            } else if mismatch {
+                0.9
+            } else {
+                0.8
+            },
             kinds,
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
             evidence,
             actors: vec![who.clone(), view.actor(action.actor).to_owned()],
-            sentence: format!("{who} declared success after {}, {why}{set_off}", words(action)),
-            details: [("goal".to_owned(), id.to_string()), ("action".to_owned(), action.event.to_string())].into(),
+            sentence: format!(
+                "{who} declared success after {}, {why}{set_off}",
+                words(action)
+            ),
+            details: [
+                ("goal".to_owned(), id.to_string()),
+                ("action".to_owned(), action.event.to_string()),
+            ]
+            .into(),
             ..Finding::default()
         });
     }
-
 }
 
 /// The goal of an assertion: the task that it completes or works on, followed up to its root; else the only root.

@@ -1,67 +1,145 @@
-//! `docs/signals.md` is made from the headers of the signals' files: what the code says is what people read.
+//! `docs/signals/` is made from the headers of the signals' files: what the code says is what people read.
 
+use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use session::config::Thresholds;
+use session::signal::Settings;
 
 #[test]
-fn the_page_of_signals_says_what_the_files_say() {
+fn the_pages_of_signals_say_what_the_files_say() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = here.join("../../docs/signals.md");
-    let made = page_of_signals(&here.join("src"));
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&page, &made).unwrap();
+    let folder = here.join("../../docs/signals");
+    let signals = Described::all(&here.join("src"));
+    let mut made = vec![(folder.join("README.md"), index(&signals))];
+    made.extend(signals.iter().map(|signal| signal.page(&folder)));
+    for (path, text) in made {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, &text).unwrap();
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "{} is out of date; run UPDATE_DOCS=1 cargo test --release -p session docs",
+            path.display()
+        );
     }
-    let found = fs::read_to_string(&page).unwrap_or_default();
-    assert!(
-        found == made,
-        "docs/signals.md is out of date; run UPDATE_DOCS=1 cargo test --release -p session docs"
-    );
 }
 
-fn page_of_signals(src: &Path) -> String {
+/// One signal, as its file describes it.
+struct Described {
+    module: String,
+    header: Vec<String>,
+}
+
+impl Described {
+    fn all(src: &Path) -> Vec<Self> {
+        let list = fs::read_to_string(src.join("signal.rs")).unwrap();
+        let list = list.split("\nsignals! {").nth(1).unwrap();
+        let list = list.split('}').next().unwrap();
+        let modules = list
+            .lines()
+            .filter_map(|line| line.trim().split("::").next())
+            .filter(|name| !name.is_empty());
+        modules
+            .map(|module| {
+                let file = fs::read_to_string(src.join(format!("signal/{module}.rs"))).unwrap();
+                let header: Vec<String> = file
+                    .lines()
+                    .take_while(|line| line.starts_with("//!"))
+                    .map(|line| line[3..].trim_start().to_owned())
+                    .collect();
+                for part in ["Signal ", "Example:", "Order:", "Bound:"] {
+                    assert!(
+                        header.iter().any(|line| line.starts_with(part)),
+                        "{module}: its header has no line that begins with `{part}`"
+                    );
+                }
+                Self {
+                    module: module.to_owned(),
+                    header,
+                }
+            })
+            .collect()
+    }
+
+    /// The names that its anomalies have: what its first line gives in backquotes.
+    fn names(&self) -> Vec<&str> {
+        let first = self.header[0].split(':').next().unwrap();
+        first.split('`').skip(1).step_by(2).collect()
+    }
+
+    fn page(&self, folder: &Path) -> (PathBuf, String) {
+        let mut page = format!(
+            "# {}\n\n<!-- Made from processor/session/src/signal/{}.rs; see README.md. -->\n\n",
+            self.module.replace('_', " "),
+            self.module
+        );
+        for line in &self.header {
+            let begins = ["Example:", "Order:", "Bound:"];
+            if begins.iter().any(|part| line.starts_with(part)) && !page.ends_with("\n\n") {
+                page.push('\n');
+            }
+            writeln!(page, "{line}").unwrap();
+        }
+        let names: Vec<String> = self
+            .names()
+            .iter()
+            .map(|name| format!("'{name}'"))
+            .collect();
+        write!(
+            page,
+            "\n```sql\nselect workflow_id, detected_at, status, severity, kinds, sentence, evidence from findings\n\
+             where signal in ({}) order by detected_at desc;\n```\n",
+            names.join(", ")
+        )
+        .unwrap();
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        let settings = settings[&self.module].as_object().unwrap();
+        if !settings.is_empty() {
+            write!(
+                page,
+                "\n| setting under `[session.signals.{}]` | default |\n|---|---|\n",
+                self.module
+            )
+            .unwrap();
+            for (name, value) in settings {
+                writeln!(page, "| `{name}` | {value} |").unwrap();
+            }
+        }
+        (folder.join(format!("{}.md", self.module)), page)
+    }
+}
+
+fn index(signals: &[Described]) -> String {
     let mut page = String::from(
         "# Signals\n\n\
          <!-- Made from the headers in processor/session/src/signal/ by `UPDATE_DOCS=1 cargo test --release -p session docs`. -->\n\n\
          A signal judges the events of one workflow while they happen, on event time, without a model. What it finds is an\n\
          anomaly with a life: opened, updated, resolved (it is over) or retracted (it was never so), always with the same id.\n\
          Every anomaly carries the events that prove it, the actors concerned, what it cost and one sentence for people.\n\n\
-         The thresholds below are settings under `[session.signals]`; the limits are under `[session.limits]`.\n\n",
+         Settings stand under `[session.signals]`, a table for each signal; `off` lists the names that say nothing, and\n\
+         `[session.signals.workflow_types.NAME]` has what is otherwise for one type of workflow. Limits are under\n\
+         `[session.limits]`. `default.toml` has all of them with their reasons.\n\n\
+         | page | anomalies | what it says |\n|---|---|---|\n",
     );
-    let list = fs::read_to_string(src.join("signal.rs")).unwrap();
-    let list = list
-        .split("signals! {")
-        .nth(1)
-        .unwrap()
-        .split('}')
-        .next()
-        .unwrap();
-    for module in list
-        .lines()
-        .filter_map(|line| line.trim().split("::").next())
-        .filter(|name| !name.is_empty())
-    {
-        let file = fs::read_to_string(src.join(format!("signal/{module}.rs"))).unwrap();
-        let header: Vec<&str> = file
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .map(|line| line[3..].trim_start())
+    for signal in signals {
+        let names: Vec<String> = signal
+            .names()
+            .iter()
+            .map(|name| format!("`{name}`"))
             .collect();
-        assert!(header.len() > 2, "{module} says too little of itself");
-        page.push_str(&format!(
-            "## {}\n\n{}\n\n",
-            module.replace('_', " "),
-            header.join("\n")
-        ));
-        page.push_str(&format!(
-            "```sql\nselect detected_at, severity, kinds, sentence, evidence from findings where signal = '{module}' order by detected_at desc;\n```\n\n"
-        ));
-    }
-    page.push_str("## Thresholds\n\n| setting | default |\n|---|---|\n");
-    let thresholds = serde_json::to_value(Thresholds::default()).unwrap();
-    for (name, value) in thresholds.as_object().unwrap() {
-        page.push_str(&format!("| `{name}` | {value} |\n"));
+        let (_, says) = signal.header[0].split_once(": ").unwrap();
+        writeln!(
+            page,
+            "| [{}]({}.md) | {} | {} |",
+            signal.module.replace('_', " "),
+            signal.module,
+            names.join(", "),
+            says.trim_end_matches('.')
+        )
+        .unwrap();
     }
     page
 }
