@@ -73,7 +73,13 @@ fn main() {
             threads,
             ..Config::default()
         };
-        create(&kafka, &config.changelog(), topics::EVENT_PARTITIONS);
+        for topic in [
+            config.changelog(),
+            config.decisions(),
+            config.for_patterns().changelog(),
+        ] {
+            create(&kafka, &topic, topics::EVENT_PARTITIONS);
+        }
         let options = RunOptions {
             exit_at_end: true,
             ..RunOptions::default()
@@ -116,11 +122,16 @@ fn latency(kafka: &KafkaClient, threads: usize, rate: usize) {
             sessions,
             anomalies,
             dead_letters,
+            decisions: None,
             changelog: None,
         },
         ..Config::default()
     };
-    for topic in topics.iter().chain([&config.changelog()]) {
+    let (decisions, patterns) = (config.decisions(), config.for_patterns().changelog());
+    for topic in topics
+        .iter()
+        .chain([&config.changelog(), &decisions, &patterns])
+    {
         create(kafka, topic, topics::EVENT_PARTITIONS);
     }
     let shutdown = CancellationToken::new();

@@ -67,6 +67,9 @@ pub struct Topics {
     pub anomalies: String,
     /// Where records are written that could not be taken.
     pub dead_letters: String,
+    /// Where decisions are written for the patterns across workflows, by what they are judged with. None: named after
+    /// the group.
+    pub decisions: Option<String>,
     /// Where the state is written; as many partitions as `events`. None: named after the group.
     pub changelog: Option<String>,
 }
@@ -78,6 +81,7 @@ impl Default for Topics {
             sessions: schemas::topics::SESSIONS.to_owned(),
             anomalies: schemas::topics::ANOMALIES.to_owned(),
             dead_letters: schemas::topics::DEAD_LETTERS.to_owned(),
+            decisions: None,
             changelog: None,
         }
     }
@@ -278,6 +282,30 @@ impl Config {
             .changelog
             .clone()
             .unwrap_or_else(|| schemas::topics::changelog(&self.group))
+    }
+
+    /// The topic that decisions go through to the patterns across workflows.
+    pub fn decisions(&self) -> String {
+        self.topics
+            .decisions
+            .clone()
+            .unwrap_or_else(|| schemas::topics::decisions(&self.group))
+    }
+
+    /// The settings of the second stage, which reads decisions and tells patterns across workflows: a group, a
+    /// changelog and transactions of its own, and one thread, because decisions are few.
+    pub fn for_patterns(&self) -> Self {
+        Self {
+            group: format!("{}.patterns", self.group),
+            threads: 1,
+            topics: Topics {
+                events: self.decisions(),
+                decisions: Some(self.decisions()),
+                changelog: None,
+                ..self.topics.clone()
+            },
+            ..self.clone()
+        }
     }
 
     /// The transactional id of one worker thread.

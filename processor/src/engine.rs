@@ -26,6 +26,7 @@ use crate::partition::{Partition, Taken};
 use crate::progress::Counts;
 use crate::rebalance::Member;
 use crate::restore::{Restored, Restorer};
+use crate::stage::Stage;
 use crate::transaction::Transactor;
 
 /// How long a partition may take to be moved to where its events go on.
@@ -94,13 +95,14 @@ pub(crate) struct Done {
 impl Engine {
     pub fn new(
         thread: usize,
+        stage: Stage,
         config: &Config,
         session_config: Arc<session::Config>,
         decoder: Decoder,
         clients: Clients,
         partitions: i32,
     ) -> Self {
-        let names = Names::new(config);
+        let names = Names::new(config, stage);
         let restorer = Restorer::new(
             clients.clone(),
             names.clone(),
@@ -172,7 +174,7 @@ impl Engine {
                 Err(Failure::stop(Error::Poisoned {
                     failed: self.window.count(),
                     window: self.window.len(),
-                    topic: self.names.events.clone(),
+                    topic: self.names.source.clone(),
                     partition: number,
                     offset: message.offset(),
                     message: words,
@@ -257,7 +259,7 @@ impl Engine {
                 continue;
             };
             outbox.write(number, &self.names, transactor, deadline)?;
-            let mut element = offsets.add_partition(&self.names.events, number);
+            let mut element = offsets.add_partition(&self.names.source, number);
             element.set_metadata(outbox.transaction.to_string());
             element
                 .set_offset(Offset::Offset(outbox.next_offset))
@@ -296,7 +298,7 @@ impl Engine {
         }
         self.counts.add(&counts);
         self.transactions += 1;
-        happenings::committed(&counts, numbers.len(), started.elapsed());
+        happenings::committed(self.names.stage, &counts, numbers.len(), started.elapsed());
         Ok(())
     }
 
@@ -322,7 +324,7 @@ impl Engine {
                 None => {
                     self.failure = Some(Failure::stop(Error::Topics(format!(
                         "topic {} got more partitions while the processor ran, which moves workflows between them; make a new topic instead",
-                        self.names.events
+                        self.names.source
                     ))));
                 }
             }
@@ -415,7 +417,7 @@ impl Engine {
             };
             if doubtful {
                 *slot = Slot::Waiting;
-                list.add_partition(&self.names.events, number);
+                list.add_partition(&self.names.source, number);
             }
         }
         self.call_off();
@@ -493,7 +495,7 @@ impl Engine {
                     next => Offset::Offset(next),
                 };
                 seeks
-                    .add_partition_offset(&self.names.events, number, offset)
+                    .add_partition_offset(&self.names.source, number, offset)
                     .map_err(|error| rejoin("seeking", error.to_string()))?;
             }
         }
@@ -506,7 +508,7 @@ impl Engine {
         let sought = member
             .seek_partitions(seeks, SEEK_LIMIT)
             .map_err(|error| rejoin("seeking", error.to_string()))?;
-        for element in sought.elements_for_topic(&self.names.events) {
+        for element in sought.elements_for_topic(&self.names.source) {
             // A partition that was assigned a moment ago may not have been started; the next turn tries again.
             if element.error().is_err() {
                 continue;

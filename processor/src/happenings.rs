@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::outcome::{Failure, Remedy};
 use crate::progress::Counts;
+use crate::stage::Stage;
 
 /// A worker begins.
 pub(crate) fn started(thread: usize, transactional_id: &str) {
@@ -122,18 +123,21 @@ pub(crate) fn unencodable(record: &'static str, workflow_id: &str, error: &dyn s
 }
 
 /// A transaction was committed.
-pub(crate) fn committed(counts: &Counts, partitions: usize, took: Duration) {
-    counter!("throughline_processor_transactions_total").increment(1);
-    counter!("throughline_processor_events_total").increment(counts.events);
-    counter!("throughline_processor_bytes_total").increment(counts.bytes);
-    counter!("throughline_processor_held_total").increment(counts.held);
-    counter!("throughline_processor_duplicates_total").increment(counts.duplicates);
-    counter!("throughline_processor_too_late_total").increment(counts.too_late);
-    counter!("throughline_processor_anomalies_total").increment(counts.anomalies);
-    counter!("throughline_processor_sessions_total").increment(counts.sessions);
-    counter!("throughline_processor_state_rows_total").increment(counts.rows);
+pub(crate) fn committed(stage: Stage, counts: &Counts, partitions: usize, took: Duration) {
+    let stage = stage.as_str();
+    let count = |name: &'static str, by: u64| counter!(name, "stage" => stage).increment(by);
+    count("throughline_processor_transactions_total", 1);
+    count("throughline_processor_events_total", counts.events);
+    count("throughline_processor_bytes_total", counts.bytes);
+    count("throughline_processor_held_total", counts.held);
+    count("throughline_processor_duplicates_total", counts.duplicates);
+    count("throughline_processor_too_late_total", counts.too_late);
+    count("throughline_processor_anomalies_total", counts.anomalies);
+    count("throughline_processor_sessions_total", counts.sessions);
+    count("throughline_processor_state_rows_total", counts.rows);
     histogram!("throughline_processor_commit_seconds").record(took.as_secs_f64());
     debug!(
+        stage,
         partitions,
         events = counts.events,
         rows = counts.rows,
@@ -170,10 +174,13 @@ pub(crate) fn left_uncommitted(thread: usize, failure: &Failure) {
 }
 
 /// How far behind a partition is: records up to the last stable offset, and age of the newest event taken.
-pub(crate) fn lag(partition: i32, records: i64, seconds: f64) {
-    let label = partition.to_string();
-    gauge!("throughline_processor_lag_records", "partition" => label.clone()).set(records as f64);
-    gauge!("throughline_processor_lag_seconds", "partition" => label).set(seconds);
+pub(crate) fn lag(stage: Stage, partition: i32, records: i64, seconds: f64) {
+    let labels = [
+        ("stage", stage.as_str().to_owned()),
+        ("partition", partition.to_string()),
+    ];
+    gauge!("throughline_processor_lag_records", &labels).set(records as f64);
+    gauge!("throughline_processor_lag_seconds", &labels).set(seconds);
 }
 
 /// How much state a partition has.

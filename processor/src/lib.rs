@@ -7,6 +7,7 @@
 //!
 //! Promises: P-1 (state rebuilt from the changelog equals the live state), P-2 (a `read_committed` reader sees each
 //! anomaly revision once), P-3 (a poison record stops nothing, a poisoned topic stops the processor loudly).
+//! Two stages (`stage`): events into sessions and anomalies, and decisions into anomalies across workflows.
 //! It knows nothing of what a session is, and decides nothing about it.
 
 mod clients;
@@ -23,6 +24,7 @@ mod partition;
 pub mod progress;
 mod rebalance;
 mod restore;
+mod stage;
 mod transaction;
 mod worker;
 
@@ -43,6 +45,7 @@ use clients::Clients;
 use ends::Ends;
 use engine::Engine;
 use names::Names;
+use stage::Stage;
 use worker::{Report, Worker};
 
 /// How one run goes.
@@ -86,61 +89,118 @@ pub fn run(
 ) -> Result<Summary, Error> {
     config.check().map_err(Error::Config)?;
     let started = Instant::now();
-    let clients = Clients::new(kafka, &config, 0);
-    let names = Names::new(&config);
-    let partitions = names.check(&clients)?;
-    let ends = match options.exit_at_end {
-        true => Some(Arc::new(Ends::now(&clients, &names.events, partitions)?)),
-        false => None,
-    };
-    // one worker's error ends the others, but not what else the caller's token is for
+    // one stage's error ends the other, but not what else the caller's token is for
     let stop = shutdown.child_token();
-    let mut threads = Vec::with_capacity(config.threads);
-    let mut result = Ok(Report::default());
-    for thread in 0..config.threads {
-        let clients = Clients::new(kafka, &config, thread);
-        let engine = Engine::new(
-            thread,
-            &config,
-            Arc::clone(&session_config),
-            options.decoder.clone(),
-            clients.clone(),
-            partitions,
-        );
-        let worker = Worker::new(thread, &config, clients, engine, ends.clone(), stop.clone());
-        // an error ends the others, and so does a panic
-        let guard = stop.clone().drop_guard();
-        let spawned = std::thread::Builder::new()
-            .name(format!("processor-{thread}"))
-            .spawn(move || {
-                let report = worker.run()?;
-                guard.disarm();
-                Ok(report)
-            });
-        match spawned {
-            Ok(handle) => threads.push(handle),
-            Err(error) => {
-                stop.cancel();
-                result = Err(Error::Thread(error));
-                break;
+    let stage = |stage, config| Run {
+        stage,
+        config,
+        session_config: Arc::clone(&session_config),
+        kafka,
+        options: &options,
+        stop: &stop,
+    };
+    let patterns = stage(Stage::Patterns, config.for_patterns());
+    let sessions = stage(Stage::Sessions, config);
+    let report = if options.exit_at_end {
+        // what the first stage has committed is what the second has to come to the end of
+        let report = sessions.run()?;
+        patterns.run()?;
+        report
+    } else {
+        std::thread::scope(|scope| {
+            let second = std::thread::Builder::new()
+                .name("patterns".to_owned())
+                .spawn_scoped(scope, || patterns.run())
+                .map_err(Error::Thread)?;
+            let first = sessions.run();
+            stop.cancel();
+            let second = second.join();
+            let second =
+                second.unwrap_or_else(|panic| Err(Error::panicked("patterns", panic.as_ref())));
+            // the first error is the cause
+            first.and_then(|report| second.map(|_| report))
+        })?
+    };
+    Ok(Summary::new(&report, started.elapsed()))
+}
+
+/// One stage: its workers from start to end.
+struct Run<'a> {
+    stage: Stage,
+    config: Config,
+    session_config: Arc<session::Config>,
+    kafka: &'a KafkaClient,
+    options: &'a RunOptions,
+    stop: &'a CancellationToken,
+}
+
+impl Run<'_> {
+    fn run(&self) -> Result<Report, Error> {
+        // a panic ends the other stage, too
+        let guard = self.stop.clone().drop_guard();
+        let report = self.run_workers()?;
+        guard.disarm();
+        Ok(report)
+    }
+
+    fn run_workers(&self) -> Result<Report, Error> {
+        let (stage, config, kafka) = (self.stage, &self.config, self.kafka);
+        let clients = Clients::new(kafka, config, 0);
+        let names = Names::new(config, stage);
+        let partitions = names.check(&clients)?;
+        let ends = match self.options.exit_at_end {
+            true => Some(Arc::new(Ends::now(&clients, &names.source, partitions)?)),
+            false => None,
+        };
+        let mut threads = Vec::with_capacity(config.threads);
+        let mut result = Ok(Report::default());
+        for thread in 0..config.threads {
+            let clients = Clients::new(kafka, config, thread);
+            let engine = Engine::new(
+                thread,
+                stage,
+                config,
+                Arc::clone(&self.session_config),
+                self.options.decoder.clone(),
+                clients.clone(),
+                partitions,
+            );
+            let stop = self.stop.clone();
+            let worker = Worker::new(thread, config, clients, engine, ends.clone(), stop.clone());
+            // an error ends the others, and so does a panic
+            let guard = stop.clone().drop_guard();
+            let spawned = std::thread::Builder::new()
+                .name(format!("processor-{thread}"))
+                .spawn(move || {
+                    let report = worker.run()?;
+                    guard.disarm();
+                    Ok(report)
+                });
+            match spawned {
+                Ok(handle) => threads.push(handle),
+                Err(error) => {
+                    stop.cancel();
+                    result = Err(Error::Thread(error));
+                    break;
+                }
             }
         }
+        for (thread, handle) in threads.into_iter().enumerate() {
+            let report = match handle.join() {
+                Ok(report) => report,
+                Err(panic) => Err(Error::panicked(
+                    format!("processor-{thread}"),
+                    panic.as_ref(),
+                )),
+            };
+            result = match (result, report) {
+                (Ok(sum), Ok(report)) => Ok(sum.plus(&report)),
+                // the first error is the cause, later ones follow from it
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            };
+        }
+        result
     }
-    for (thread, handle) in threads.into_iter().enumerate() {
-        let report = match handle.join() {
-            Ok(report) => report,
-            Err(panic) => Err(Error::panicked(
-                format!("processor-{thread}"),
-                panic.as_ref(),
-            )),
-        };
-        result = match (result, report) {
-            (Ok(sum), Ok(report)) => Ok(sum.plus(&report)),
-            // the first error is the cause, later ones follow from it
-            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-        };
-    }
-    result.map(|report| Summary::new(&report, started.elapsed()))
 }
 
 impl Summary {

@@ -1,29 +1,35 @@
 //! The topics that a processor works on: their names, whether they are there and fit together.
 //!
 //! State, sessions and events of a workflow stand in the same partition number, so those three topics must have the
-//! same number of partitions.
+//! same number of partitions. So must the topic of decisions and the changelog of the patterns.
 
 use rdkafka::consumer::Consumer;
 
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::outcome::Error;
+use crate::stage::Stage;
 
 /// Names of the topics, resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    pub events: String,
+    pub stage: Stage,
+    /// Where the stage reads.
+    pub source: String,
     pub sessions: String,
     pub anomalies: String,
     pub dead_letters: String,
+    pub decisions: String,
     pub changelog: String,
 }
 
 impl Names {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, stage: Stage) -> Self {
         let topics = &config.topics;
         Self {
-            events: topics.events.clone(),
+            stage,
+            source: topics.events.clone(),
+            decisions: config.decisions(),
             sessions: topics.sessions.clone(),
             anomalies: topics.anomalies.clone(),
             dead_letters: topics.dead_letters.clone(),
@@ -53,18 +59,23 @@ impl Names {
                 ))),
             }
         };
-        let partitions = count(&self.events)?;
-        for topic in [&self.sessions, &self.changelog] {
+        let partitions = count(&self.source)?;
+        let beside: &[&String] = match self.stage {
+            Stage::Sessions => &[&self.sessions, &self.changelog],
+            Stage::Patterns => &[&self.changelog],
+        };
+        for topic in beside {
             let found = count(topic)?;
             if found != partitions {
                 return Err(Error::Topics(format!(
                     "topic {topic} has {found} partitions and {} has {partitions}; they must have the same number",
-                    self.events
+                    self.source
                 )));
             }
         }
         count(&self.anomalies)?;
         count(&self.dead_letters)?;
+        count(&self.decisions)?;
         Ok(partitions)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rdkafka::message::OwnedHeaders;
 use schemas::{Anomaly, Encoder, Session};
+use session::Made;
 
 use crate::config::Format;
 use crate::dead_letters::{DeadLetter, text};
@@ -14,6 +15,7 @@ use crate::happenings;
 use crate::names::Names;
 use crate::outcome::Failure;
 use crate::progress::{self, Counts, Progress};
+use crate::stage::Stage;
 use crate::transaction::{Record, Transactor};
 
 /// Header of an anomaly record: the signal's name.
@@ -42,6 +44,7 @@ enum To {
     Changelog,
     Sessions,
     Anomalies,
+    Decisions,
     DeadLetters,
 }
 
@@ -99,6 +102,19 @@ impl Outbox {
         });
     }
 
+    pub fn add_decision(&mut self, made: &Made, press: &Press<'_>) {
+        // Nobody would read it.
+        if press.names.stage == Stage::Patterns {
+            return;
+        }
+        self.records.push(Outgoing {
+            to: To::Decisions,
+            key: Some(made.key()),
+            value: Some(made.encode()),
+            headers: None,
+        });
+    }
+
     pub fn add_session(&mut self, session: Session, press: &mut Press<'_>) {
         match press.encoder.session(&session) {
             Ok(value) => {
@@ -115,7 +131,7 @@ impl Outbox {
     }
 
     pub fn add_dead_letter(&mut self, letter: DeadLetter, press: &Press<'_>) {
-        let headers = Some(letter.headers(&press.names.events));
+        let headers = Some(letter.headers(&press.names.source));
         self.records.push(Outgoing {
             to: To::DeadLetters,
             key: letter.key,
@@ -146,6 +162,8 @@ impl Outbox {
             let (topic, partition) = match outgoing.to {
                 To::Changelog => (&names.changelog, Some(partition)),
                 To::Sessions => (&names.sessions, Some(partition)),
+                // by the key: that is what makes it a repartition
+                To::Decisions => (&names.decisions, None),
                 To::Anomalies => (&names.anomalies, None),
                 To::DeadLetters => (&names.dead_letters, None),
             };

@@ -7,20 +7,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
+use schemas::Decoder;
 use schemas::dead_letter::Reason;
-use schemas::{Decoder, validate};
-use session::{Commit, Effects, Input, Shard, Verdict};
+use session::{Commit, Effects, Verdict};
 
 use crate::config::Idle;
 use crate::dead_letters::DeadLetter;
 use crate::happenings;
 use crate::outbox::{Outbox, Press};
 use crate::progress::{Counts, Progress};
+use crate::stage::Core;
 
 /// One owned partition.
 pub(crate) struct Partition {
     number: i32,
-    shard: Shard,
+    core: Core,
     effects: Effects,
     dead_letters: Vec<DeadLetter>,
     /// Offset of the next record, and how often the partition was committed.
@@ -61,11 +62,11 @@ pub(crate) enum Taken {
 }
 
 impl Partition {
-    pub fn new(number: i32, shard: Shard, next_offset: i64, progress: Option<Progress>) -> Self {
+    pub fn new(number: i32, core: Core, next_offset: i64, progress: Option<Progress>) -> Self {
         let progress = progress.unwrap_or_default();
         Self {
             number,
-            shard,
+            core,
             effects: Effects::default(),
             dead_letters: Vec::new(),
             next_offset,
@@ -113,7 +114,7 @@ impl Partition {
         self.counts.events += 1;
         let value = message.payload();
         self.counts.bytes += value.map_or(0, |value| value.len() as u64);
-        let (reason, words) = match self.apply(message, value, decoder) {
+        let (reason, words) = match self.apply(message, decoder) {
             Ok(Verdict::Applied) => return Taken::Applied,
             Ok(Verdict::Held) => {
                 self.counts.held += 1;
@@ -150,41 +151,17 @@ impl Partition {
     fn apply(
         &mut self,
         message: &BorrowedMessage<'_>,
-        value: Option<&[u8]>,
         decoder: &Decoder,
     ) -> Result<Verdict, (Reason, String)> {
-        let value = value.ok_or_else(|| {
-            (
-                Reason::Malformed,
-                "the record has no value (a tombstone)".to_owned(),
-            )
-        })?;
-        let event = decoder
-            .event(value)
-            .map_err(|error| (error.reason(), error.to_string()))?;
-        if message.key() != Some(event.workflow_id.as_bytes()) {
-            return Err((Reason::WrongKey, "the key is not the workflow id; events of one workflow must stand in one partition".to_owned()));
-        }
-        validate(&event).map_err(|violation| (Reason::Invalid, violation.to_string()))?;
-        self.newest_at = self.newest_at.max(event.occurred_at);
-        // A record without a timestamp (message format 0) has only the producer's clock.
-        let received_at = message
-            .timestamp()
-            .to_millis()
-            .map_or(event.occurred_at, |millis| millis.saturating_mul(1000));
-        Ok(self.shard.step(
-            Input::Event {
-                event: &event,
-                received_at,
-            },
-            &mut self.effects,
-        ))
+        let applied = self.core.apply(message, decoder, &mut self.effects)?;
+        self.newest_at = self.newest_at.max(applied.at);
+        Ok(applied.verdict)
     }
 
     /// Notes that no more records stand in the partition.
     pub fn end(&mut self, now: Instant) {
         if self.quiet.is_none() {
-            let stream_time = self.shard.stream_time();
+            let stream_time = self.core.stream_time();
             self.quiet = Some(Quiet {
                 since: now,
                 stream_time,
@@ -208,8 +185,7 @@ impl Partition {
             quiet.ticked = now;
             let elapsed = i64::try_from(idle_for.as_micros()).unwrap_or(i64::MAX);
             let stream_time = quiet.stream_time.saturating_add(elapsed);
-            self.shard
-                .step(Input::Tick { stream_time }, &mut self.effects);
+            self.core.tick(stream_time, &mut self.effects);
             self.changed = true;
         }
         if !quiet.published && idle_for >= Duration::from_millis(idle.publish_after_ms) {
@@ -233,11 +209,12 @@ impl Partition {
         }
         commit.rows.clear();
         commit.sessions.clear();
-        self.shard.commit(all_sessions || self.publish, commit);
+        self.core.commit(all_sessions || self.publish, commit);
         let advanced = std::mem::take(&mut self.advanced);
         self.changed = false;
         self.publish = false;
-        let outputs = commit.sessions.len() + self.effects.anomalies.len();
+        let outputs =
+            commit.sessions.len() + self.effects.anomalies.len() + self.effects.made.len();
         if commit.rows.is_empty() && outputs == 0 && !advanced {
             return;
         }
@@ -247,6 +224,9 @@ impl Partition {
         outbox.add_rows(&mut commit.rows);
         for anomaly in self.effects.anomalies.drain(..) {
             outbox.add_anomaly(&anomaly, press);
+        }
+        for made in self.effects.made.drain(..) {
+            outbox.add_decision(&made, press);
         }
         for session in commit.sessions.drain(..) {
             outbox.add_session(session, press);
@@ -258,7 +238,7 @@ impl Partition {
         counts.add(&outbox.counts);
         outbox.add_progress(&Progress {
             next_offset: self.next_offset,
-            stream_time: self.shard.stream_time(),
+            stream_time: self.core.stream_time(),
             transaction: self.transaction,
             written_by: written_by.to_owned(),
             counts,
@@ -299,7 +279,9 @@ impl Partition {
         } else {
             0.0
         };
-        happenings::lag(self.number, records, seconds);
-        happenings::state(self.number, self.shard.open_workflows());
+        happenings::lag(self.core.stage(), self.number, records, seconds);
+        if let Some(open) = self.core.open_workflows() {
+            happenings::state(self.number, open);
+        }
     }
 }

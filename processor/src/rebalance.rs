@@ -29,7 +29,7 @@ pub(crate) struct Membership {
 
 impl Membership {
     pub fn new(engine: Engine) -> Self {
-        let events = engine.names().events.clone();
+        let events = engine.names().source.clone();
         Self {
             engine: Arc::new(Mutex::new(engine)),
             events,

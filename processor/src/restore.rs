@@ -17,7 +17,6 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use session::Shard;
 
 use crate::clients::{Clients, Quiet};
 use crate::config::Recovery;
@@ -26,6 +25,7 @@ use crate::names::Names;
 use crate::outcome::Error;
 use crate::partition::Partition;
 use crate::progress::{self, Progress};
+use crate::stage::Core;
 
 /// Pause between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -262,7 +262,7 @@ impl Job {
             plans.push(Plan {
                 number,
                 group: groups.get(&number).cloned(),
-                events: tail.fetch_watermarks(&self.names.events, number, limit)?,
+                events: tail.fetch_watermarks(&self.names.source, number, limit)?,
                 changelog: tail.fetch_watermarks(&self.names.changelog, number, limit)?,
                 rows: HashMap::new(),
             });
@@ -281,7 +281,7 @@ impl Job {
             self.check_cancelled()?;
             let mut list = TopicPartitionList::new();
             for &number in &self.left {
-                list.add_partition(&self.names.events, number);
+                list.add_partition(&self.names.source, number);
             }
             match reader.committed_offsets(list, self.clients.request_limit()) {
                 Ok(list) => {
@@ -469,26 +469,24 @@ impl Job {
             happenings::events_gone(number, next_offset, first);
             next_offset = first;
         }
-        let shard = match &progress {
-            None => Shard::new(Arc::clone(&self.session_config)),
+        let config = Arc::clone(&self.session_config);
+        let core = match &progress {
+            None => Core::new(self.names.stage, config),
             Some(progress) => {
-                let mut shard =
-                    Shard::restore(Arc::clone(&self.session_config), progress.stream_time);
                 let mut rows: Vec<_> = std::mem::take(&mut plan.rows).into_iter().collect();
                 rows.sort_unstable_by_key(|(_, (offset, _))| *offset);
-                for (key, (_, value)) in &rows {
-                    if key.first() == Some(&0) {
-                        return Err("it has records that this processor does not know; run the newer processor".to_owned());
-                    }
-                    shard
-                        .restore_row(key, Some(value))
-                        .map_err(|error| error.to_string())?;
+                if rows.iter().any(|(key, _)| key.first() == Some(&0)) {
+                    return Err(
+                        "it has records that this processor does not know; run the newer processor"
+                            .to_owned(),
+                    );
                 }
-                shard.restored().map_err(|error| error.to_string())?;
-                shard
+                let rows = rows.into_iter().map(|(key, (_, value))| (key, value));
+                Core::restore(self.names.stage, config, progress.stream_time, rows)
+                    .map_err(|error| error.to_string())?
             }
         };
-        Ok(Partition::new(number, shard, next_offset, progress))
+        Ok(Partition::new(number, core, next_offset, progress))
     }
 
     fn check_cancelled(&self) -> Result<(), Trouble> {

@@ -142,7 +142,7 @@ impl Worker {
 
     /// The loop with one consumer. True: it must be replaced.
     fn serve_as(&mut self, member: &Member) -> Result<bool, Error> {
-        let topic = self.membership.engine().names().events.clone();
+        let topic = self.membership.engine().names().source.clone();
         member.subscribe(&[&topic]).map_err(Error::Client)?;
         loop {
             if self.shutdown.is_cancelled() {
@@ -272,7 +272,7 @@ impl Worker {
                 reached.push(number);
             }
         }
-        let topic = engine.names().events.clone();
+        let topic = engine.names().source.clone();
         drop(engine);
         if reached.iter().any(|number| !ends.is_committed(*number)) {
             self.commit(member, true)?;

@@ -15,9 +15,22 @@ pub const PARTITIONER: &str = "murmur2_random";
 /// Events of one workflow stay in one partition; growing this number later would move keys.
 pub const EVENT_PARTITIONS: i32 = 12;
 
+/// Decisions are few beside events, and few keys share them.
+pub const DECISION_PARTITIONS: i32 = 3;
+
 /// Name of the changelog of one processor group: processor state and the progress record.
 pub fn changelog(group: &str) -> String {
     format!("throughline.processor.{group}.changelog")
+}
+
+/// Name of the topic that decisions go through to the patterns of one processor group, which look across workflows.
+pub fn decisions(group: &str) -> String {
+    format!("throughline.processor.{group}.decisions")
+}
+
+/// Name of the changelog of the patterns of one processor group.
+pub fn patterns_changelog(group: &str) -> String {
+    changelog(&format!("{group}.patterns"))
 }
 
 /// One topic as it should be.
@@ -52,6 +65,14 @@ pub fn specs(group: &str, partitions: i32) -> Vec<TopicSpec> {
             ("retention.ms", (days * DAY_MS).to_string()),
         ]
     };
+    let state = || {
+        vec![
+            ("cleanup.policy", "compact,delete".to_owned()),
+            ("retention.ms", (7 * DAY_MS).to_string()),
+            ("segment.bytes", (32 * 1024 * 1024).to_string()),
+            ("min.cleanable.dirty.ratio", "0.2".to_owned()),
+        ]
+    };
     vec![
         topic(EVENTS, partitions, delete_after(7)),
         topic(
@@ -61,16 +82,9 @@ pub fn specs(group: &str, partitions: i32) -> Vec<TopicSpec> {
         ),
         topic(ANOMALIES, partitions, delete_after(30)),
         topic(DEAD_LETTERS, 3, delete_after(30)),
-        topic(
-            &changelog(group),
-            partitions,
-            vec![
-                ("cleanup.policy", "compact,delete".to_owned()),
-                ("retention.ms", (7 * DAY_MS).to_string()),
-                ("segment.bytes", (32 * 1024 * 1024).to_string()),
-                ("min.cleanable.dirty.ratio", "0.2".to_owned()),
-            ],
-        ),
+        topic(&changelog(group), partitions, state()),
+        topic(&decisions(group), DECISION_PARTITIONS, delete_after(7)),
+        topic(&patterns_changelog(group), DECISION_PARTITIONS, state()),
     ]
 }
 

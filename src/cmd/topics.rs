@@ -76,6 +76,10 @@ pub fn wanted(context: &Context) -> Vec<TopicSpec> {
             topics::SESSIONS => processor.topics.sessions.clone(),
             topics::ANOMALIES => processor.topics.anomalies.clone(),
             topics::DEAD_LETTERS => processor.topics.dead_letters.clone(),
+            name if name == topics::decisions(&processor.group) => processor.decisions(),
+            name if name == topics::patterns_changelog(&processor.group) => {
+                processor.for_patterns().changelog()
+            }
             _ => processor.changelog(),
         };
     }

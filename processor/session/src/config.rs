@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::patterns;
 use crate::signal::Settings;
 
 /// Settings of the session core.
@@ -30,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// When the signals speak.
     pub signals: SignalSettings,
+    /// When patterns across workflows are told.
+    pub patterns: patterns::Settings,
 }
 
 /// Named limits (S-3). Reaching one of a workflow's shows in `truncated` of its session, under the limit's name.
@@ -155,6 +158,7 @@ impl Default for Config {
                 .to_vec(),
             limits: Limits::default(),
             signals: SignalSettings::default(),
+            patterns: patterns::Settings::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use schemas::{Anomaly, EventRef, Session};
 
+use crate::patterns::Made;
+
 /// Something that happened.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
@@ -37,6 +39,8 @@ pub enum Verdict {
 pub struct Effects {
     /// Revisions of anomalies, in order.
     pub anomalies: Vec<Anomaly>,
+    /// Decisions and outcomes, for [`crate::patterns`], which looks across workflows.
+    pub made: Vec<Made>,
 }
 
 /// What belongs into the next transaction, beside the effects.

@@ -10,6 +10,8 @@
 //! in their order alone (S-1). Read `shard` for the order of things, `workflow` for what an event does, `signal` for
 //! the judgements.
 //!
+//! What crosses workflows (signal 14) has a core of its own, `patterns`, with a key of its own.
+//!
 //! Causal delivery: an event whose declared causes have not arrived waits for them (`causal_wait_ms`), so that facts and
 //! signals see every workflow in causal order whatever order it arrived in.
 
@@ -20,6 +22,7 @@ pub mod fingerprint;
 pub mod input;
 pub mod narrative;
 pub mod notes;
+pub mod patterns;
 mod rows;
 mod shard;
 pub mod signal;
@@ -28,5 +31,6 @@ pub mod workflow;
 
 pub use config::Config;
 pub use input::{Commit, Counters, Effects, Input, Verdict};
+pub use patterns::{Made, Patterns};
 pub use rows::RestoreError;
 pub use shard::Shard;

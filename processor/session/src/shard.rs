@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use schemas::session::SessionStatus;
-use schemas::{Anomaly, Decoder, Encoder, EventRef};
+use schemas::{Decoder, Encoder, EventRef};
 
 use crate::config::{Config, us};
 use crate::facts::Limit;
@@ -93,23 +93,23 @@ impl Shard {
                     .min(received_at.saturating_add(us(self.config.clock_skew_max_ms)));
                 let advanced = believed > self.stream_time;
                 self.stream_time = self.stream_time.max(believed);
-                let verdict = self.take(event, &mut effects.anomalies);
+                let verdict = self.take(event, effects);
                 if advanced {
-                    self.fire(&mut effects.anomalies);
+                    self.fire(effects);
                 }
                 verdict
             }
             Input::Tick { stream_time } => {
                 if stream_time > self.stream_time {
                     self.stream_time = stream_time;
-                    self.fire(&mut effects.anomalies);
+                    self.fire(effects);
                 }
                 Verdict::Applied
             }
         }
     }
 
-    fn take(&mut self, event: &EventRef<'_>, anomalies: &mut Vec<Anomaly>) -> Verdict {
+    fn take(&mut self, event: &EventRef<'_>, effects: &mut Effects) -> Verdict {
         let config = Arc::clone(&self.config);
         let stream_time = self.stream_time;
         let id = match self.workflows.get_key_value(event.workflow_id) {
@@ -171,8 +171,8 @@ impl Shard {
             }
         }
         let missing = missing_ids(event, &missing);
-        workflow.take(event, &missing, stream_time, &config, anomalies);
-        release(workflow, event_id, stream_time, &config, anomalies);
+        workflow.take(event, &missing, stream_time, &config, effects);
+        release(workflow, event_id, stream_time, &config, effects);
         self.counters.applied += 1;
         self.touch(&id);
         Verdict::Applied
@@ -202,12 +202,12 @@ impl Shard {
     }
 
     /// Everything that stream time has made due.
-    fn fire(&mut self, anomalies: &mut Vec<Anomaly>) {
+    fn fire(&mut self, effects: &mut Effects) {
         while let Some((deadline, _)) = self.timers.first()
             && *deadline <= self.stream_time
             && let Some((_, id)) = self.timers.pop_first()
         {
-            self.fire_one(&id, anomalies);
+            self.fire_one(&id, effects);
         }
         while self.closed.len() > self.config.limits.closed_max
             && let Some((_, id)) = self.closed.first().cloned()
@@ -217,7 +217,7 @@ impl Shard {
         }
     }
 
-    fn fire_one(&mut self, id: &Arc<str>, anomalies: &mut Vec<Anomaly>) {
+    fn fire_one(&mut self, id: &Arc<str>, effects: &mut Effects) {
         let config = Arc::clone(&self.config);
         let stream_time = self.stream_time;
         let Some(slot) = self.workflows.get_mut(id) else {
@@ -246,8 +246,8 @@ impl Shard {
         }
         let revision = workflow.revision;
         let was_urgent = workflow.urgent;
-        give_up_waiting(workflow, stream_time, &config, anomalies);
-        workflow.pass_time(stream_time, &config, anomalies);
+        give_up_waiting(workflow, stream_time, &config, effects);
+        workflow.pass_time(stream_time, &config, effects);
         let changed = workflow.revision != revision || workflow.urgent != was_urgent;
         if let (Some(closed_at), true) = (workflow.closed_at, changed)
             && self.closed.insert((closed_at, Arc::clone(id)))
@@ -505,7 +505,7 @@ fn release(
     arrived: u64,
     stream_time: i64,
     config: &Config,
-    anomalies: &mut Vec<Anomaly>,
+    effects: &mut Effects,
 ) {
     let mut arrived = vec![arrived];
     while let Some(id) = arrived.pop() {
@@ -521,7 +521,7 @@ fn release(
             .position(|held| held.missing.is_empty())
         {
             let held = workflow.held.remove(at);
-            take_held(workflow, &held, stream_time, config, anomalies);
+            take_held(workflow, &held, stream_time, config, effects);
             arrived.push(held.id);
         }
     }
@@ -532,7 +532,7 @@ fn give_up_waiting(
     workflow: &mut Workflow,
     stream_time: i64,
     config: &Config,
-    anomalies: &mut Vec<Anomaly>,
+    effects: &mut Effects,
 ) {
     while let Some(at) = workflow
         .held
@@ -540,8 +540,8 @@ fn give_up_waiting(
         .position(|held| held.until <= stream_time)
     {
         let held = workflow.held.remove(at);
-        take_held(workflow, &held, stream_time, config, anomalies);
-        release(workflow, held.id, stream_time, config, anomalies);
+        take_held(workflow, &held, stream_time, config, effects);
+        release(workflow, held.id, stream_time, config, effects);
     }
 }
 
@@ -550,11 +550,11 @@ fn take_held(
     held: &Held,
     stream_time: i64,
     config: &Config,
-    anomalies: &mut Vec<Anomaly>,
+    effects: &mut Effects,
 ) {
     // The bytes are our own encoding of an event that was valid.
     if let Ok(event) = Decoder::default().event(&held.event) {
         let missing = missing_ids(&event, &workflow.missing(&event));
-        workflow.take(&event, &missing, stream_time, config, anomalies);
+        workflow.take(&event, &missing, stream_time, config, effects);
     }
 }

@@ -5,18 +5,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use schemas::EventRef;
 use schemas::event::{
-    ActorKind, Confidence, Declaration, Effect, HandoffPhase, Payload, PayloadType, TaskState,
-    ToolStatus,
+    ActorKind, Confidence, Declaration, Effect, ErrorKind, HandoffPhase, Payload, PayloadType,
+    TaskState, ToolStatus,
 };
 use schemas::session::SessionStatus;
-use schemas::{Anomaly, EventRef};
 
 use crate::config::{Config, us};
 use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
 use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
+use crate::input::Effects;
 use crate::notes::{NONE, Note, Notes, flag, later};
+use crate::patterns::{About, Made};
 use crate::signal::{Scores, Seen, Signals, View};
 
 /// Why a session closed.
@@ -68,6 +70,8 @@ pub struct Workflow {
     pub closed_at: Option<i64>,
     /// Events that came after it had closed.
     pub late: u64,
+    /// Its outcome was told to the patterns, which count each workflow once.
+    pub outcome_told: bool,
     /// What its events add up to.
     pub facts: Facts,
     /// Its anomalies.
@@ -116,6 +120,7 @@ impl Workflow {
             active_at: stream_time,
             closed_at: None,
             late: 0,
+            outcome_told: false,
             facts: Facts::default(),
             findings: Findings::default(),
             signals: Signals::default(),
@@ -153,7 +158,7 @@ impl Workflow {
         missing: &[&str],
         stream_time: i64,
         config: &Config,
-        anomalies: &mut Vec<Anomaly>,
+        effects: &mut Effects,
     ) {
         let limits = &config.limits;
         self.active_at = stream_time;
@@ -188,6 +193,20 @@ impl Workflow {
             handed_by: None,
             handoff_depth: note.handoff_depth,
         };
+        if let Payload::Thought(thought) = &event.payload
+            && let Some(decision) = &thought.decision
+        {
+            effects.made.push(Made {
+                about: About::Decision,
+                kind: cut(decision.decision_type, limits.text_chars_max),
+                choice: cut(decision.choice, limits.text_chars_max),
+                actor: event.actor.id.into(),
+                workflow_id: self.id.clone(),
+                workflow_type: self.workflow_type.clone(),
+                event: Some(event.event_id.into()),
+                at: event.occurred_at,
+            });
+        }
         let progress = self.take_payload(
             event,
             &stated,
@@ -221,7 +240,7 @@ impl Workflow {
             answered: answered.as_ref(),
             asserts_success,
         };
-        let changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+        let changed = self.judge(config, stream_time, effects, |signals, view, out| {
             signals.observe(&seen, view, out)
         });
         self.revision += 1;
@@ -234,12 +253,7 @@ impl Workflow {
     }
 
     /// What stream time alone brings about: signals that wait, and closing. True where something changed.
-    pub fn pass_time(
-        &mut self,
-        stream_time: i64,
-        config: &Config,
-        anomalies: &mut Vec<Anomaly>,
-    ) -> bool {
+    pub fn pass_time(&mut self, stream_time: i64, config: &Config, effects: &mut Effects) -> bool {
         if self.status == SessionStatus::Closed {
             return false;
         }
@@ -249,12 +263,12 @@ impl Workflow {
             .deadline()
             .is_some_and(|deadline| deadline <= stream_time)
         {
-            changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+            changed = self.judge(config, stream_time, effects, |signals, view, out| {
                 signals.pass_time(view, out)
             });
         }
         if self.held.is_empty() && self.closes_at(config) <= stream_time {
-            self.judge(config, stream_time, anomalies, |signals, view, out| {
+            self.judge(config, stream_time, effects, |signals, view, out| {
                 signals.close(view, out)
             });
             self.status = SessionStatus::Closed;
@@ -264,6 +278,9 @@ impl Workflow {
                 CloseReason::Inactive
             });
             self.closed_at = Some(stream_time);
+            if !std::mem::replace(&mut self.outcome_told, true) {
+                effects.made.push(self.outcome());
+            }
             changed = true;
         }
         if changed {
@@ -274,6 +291,29 @@ impl Workflow {
             self.urgent = true;
         }
         changed
+    }
+
+    /// How it ended, for the share of workflows that escalate.
+    fn outcome(&self) -> Made {
+        let escalated = self.facts.errors[ErrorKind::Escalation as usize] > 0;
+        let last = self.facts.tasks.iter().max_by_key(|task| task.state_at);
+        Made {
+            about: About::Outcome,
+            kind: "escalation".into(),
+            choice: if escalated {
+                "escalated"
+            } else {
+                "not escalated"
+            }
+            .into(),
+            actor: last
+                .map_or("", |task| self.facts.actor_id(task.owner))
+                .into(),
+            workflow_id: self.id.clone(),
+            workflow_type: self.workflow_type.clone(),
+            event: last.map(|task| task.state_event.clone()),
+            at: self.last_event_at,
+        }
     }
 
     /// Running scores of its signals.
@@ -637,14 +677,14 @@ impl Workflow {
         &mut self,
         config: &Config,
         stream_time: i64,
-        anomalies: &mut Vec<Anomaly>,
+        effects: &mut Effects,
         judge: impl FnOnce(&mut Signals, &View<'_>, &mut Reporter<'_>),
     ) -> bool {
         let mut truncated = self.facts.truncated;
         let settings = config.signals.of(self.workflow_type.as_deref());
         let mut out = Reporter {
             findings: &mut self.findings,
-            effects: anomalies,
+            effects: &mut effects.anomalies,
             truncated: &mut truncated,
             limits: &config.limits,
             workflow_id: &self.id,

@@ -22,7 +22,10 @@ pub fn workflow(number: usize) -> Vec<Event> {
     told.tell(
         "triage",
         "thought",
-        json!({"content": "a recent deploy is the likely cause"}),
+        json!({
+            "content": "a recent deploy is the likely cause",
+            "decision": {"decision_type": "first_suspect", "choice": if number.is_multiple_of(150) { "config" } else { "deploy" }},
+        }),
     );
     let hypothesis = |kind: &str, confidence: &str| json!([{"hypothesis_id": "h1", "statement": "pool exhausted by the deploy", "kind": kind, "confidence": confidence}]);
     let actor = |id: &str| json!({"id": id, "kind": "agent"});

@@ -10,6 +10,7 @@ mod idle;
 mod load;
 mod model;
 mod outage;
+mod patterns;
 mod poison;
 mod rebalance;
 mod stage;

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::{Anomaly, Decoder, Session, validate};
-use session::{Commit, Effects, Input, Shard, Verdict};
+use session::{Commit, Effects, Input, Made, Patterns, Shard, Verdict};
 
 use crate::stage::Stage;
 
 /// What a `read_committed` reader must find when all is done.
 pub struct Model {
+    /// Of the workflows.
     pub anomalies: Vec<Anomaly>,
+    /// Across them: what the patterns make of the topic of decisions as it stands.
+    pub patterns: Vec<Anomaly>,
+    /// Values that the topic of decisions must hold, sorted.
+    pub made: Vec<Vec<u8>>,
     pub sessions: BTreeMap<String, Session>,
     pub events: u64,
     pub refused: u64,
@@ -20,6 +25,8 @@ pub fn of(stage: &Stage) -> Model {
     let decoder = Decoder::default();
     let mut model = Model {
         anomalies: Vec::new(),
+        patterns: Vec::new(),
+        made: Vec::new(),
         sessions: BTreeMap::new(),
         events: 0,
         refused: 0,
@@ -61,7 +68,20 @@ pub fn of(stage: &Stage) -> Model {
                 .map(|session| (session.workflow_id.clone(), session)),
         );
         model.anomalies.extend(effects.anomalies);
+        model.made.extend(effects.made.iter().map(Made::encode));
     }
+    model.made.sort_unstable();
+    let mut patterns = BTreeMap::new();
+    let mut effects = Effects::default();
+    for seen in stage.read(&stage.config.decisions()) {
+        let made = Made::decode(seen.value.as_deref().unwrap()).unwrap();
+        assert_eq!(seen.key, Some(made.key()));
+        patterns
+            .entry(seen.partition)
+            .or_insert_with(|| Patterns::new(Arc::clone(&stage.session_config), 0))
+            .step(&made, &mut effects);
+    }
+    model.patterns = effects.anomalies;
     model
 }
 
@@ -81,7 +101,14 @@ pub fn check(stage: &Stage) -> Model {
         );
         map
     };
-    let (expected, found) = (by_key(&model.anomalies), by_key(&stage.anomalies()));
+    check_decisions(stage, &model);
+    let all: Vec<Anomaly> = model
+        .anomalies
+        .iter()
+        .chain(&model.patterns)
+        .cloned()
+        .collect();
+    let (expected, found) = (by_key(&all), by_key(&stage.anomalies()));
     assert!(!expected.is_empty(), "the load must raise anomalies");
     for key in expected.keys().chain(found.keys()) {
         assert_eq!(
@@ -110,4 +137,29 @@ pub fn check(stage: &Stage) -> Model {
     }
     assert_eq!(stage.dead_letters().len() as u64, model.refused);
     model
+}
+
+/// Each decision stands once in its topic.
+fn check_decisions(stage: &Stage, model: &Model) {
+    let decisions = stage.read(&stage.config.decisions());
+    let mut decisions: Vec<_> = decisions
+        .into_iter()
+        .filter_map(|seen| seen.value)
+        .collect();
+    decisions.sort_unstable();
+    assert!(
+        decisions == model.made,
+        "{} decisions stand in the topic, {} were made",
+        decisions.len(),
+        model.made.len()
+    );
+}
+
+/// Compares decisions and patterns alone, where the load raises no other anomaly.
+pub fn check_patterns(stage: &Stage) {
+    let model = of(stage);
+    check_decisions(stage, &model);
+    let mut found = stage.anomalies();
+    found.retain(|anomaly| anomaly.signal == "decision_pattern");
+    assert_eq!(found, model.patterns);
 }

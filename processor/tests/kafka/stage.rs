@@ -68,6 +68,7 @@ impl Stage {
                 sessions: topic("sessions"),
                 anomalies: topic("anomalies"),
                 dead_letters: topic("deadletters"),
+                decisions: None,
                 changelog: None,
             },
             idle: Idle {
@@ -106,6 +107,8 @@ impl Stage {
         let client: AdminClient<DefaultClientContext> = self.client_config().create().unwrap();
         let large = MESSAGE_BYTES_MAX.to_string();
         let changelog = self.config.changelog();
+        let decisions = self.config.decisions();
+        let patterns = self.config.for_patterns().changelog();
         let topics = &self.config.topics;
         let topic = |name, partitions| {
             NewTopic::new(name, partitions, TopicReplication::Fixed(1))
@@ -117,6 +120,8 @@ impl Stage {
             topic(&topics.anomalies, self.partitions),
             topic(&topics.dead_letters, 1),
             topic(&changelog, self.partitions).set("cleanup.policy", "compact,delete"),
+            topic(&decisions, 2),
+            topic(&patterns, 2).set("cleanup.policy", "compact,delete"),
         ];
         let options = AdminOptions::new().operation_timeout(Some(LIMIT));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -138,6 +143,8 @@ impl Stage {
             &topics.anomalies,
             &topics.dead_letters,
             &changelog,
+            &decisions,
+            &patterns,
         ] {
             loop {
                 let metadata = client.fetch_metadata(Some(name), LIMIT).unwrap();

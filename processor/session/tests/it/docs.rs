@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use session::patterns;
 use session::signal::Settings;
 
 #[test]
@@ -30,6 +31,10 @@ fn the_pages_of_signals_say_what_the_files_say() {
 /// One signal, as its file describes it.
 struct Described {
     module: String,
+    /// Where it stands in `src`.
+    file: String,
+    /// Its table of the configuration, and the defaults.
+    settings: (String, serde_json::Value),
     header: Vec<String>,
 }
 
@@ -42,10 +47,19 @@ impl Described {
             .lines()
             .filter_map(|line| line.trim().split("::").next())
             .filter(|name| !name.is_empty());
-        modules
-            .map(|module| {
-                let file = fs::read_to_string(src.join(format!("signal/{module}.rs"))).unwrap();
-                let header: Vec<String> = file
+        let of_workflows = serde_json::to_value(Settings::default()).unwrap();
+        let listed = modules.map(|module| {
+            let settings = of_workflows[module].clone();
+            let table = format!("session.signals.{module}");
+            (module, format!("signal/{module}.rs"), (table, settings))
+        });
+        let across = serde_json::to_value(patterns::Settings::default()).unwrap();
+        let across = ("session.patterns".to_owned(), across);
+        listed
+            .chain([("decision_pattern", "patterns.rs".to_owned(), across)])
+            .map(|(module, file, settings)| {
+                let header: Vec<String> = fs::read_to_string(src.join(&file))
+                    .unwrap()
                     .lines()
                     .take_while(|line| line.starts_with("//!"))
                     .map(|line| line[3..].trim_start().to_owned())
@@ -58,6 +72,8 @@ impl Described {
                 }
                 Self {
                     module: module.to_owned(),
+                    file,
+                    settings,
                     header,
                 }
             })
@@ -72,9 +88,9 @@ impl Described {
 
     fn page(&self, folder: &Path) -> (PathBuf, String) {
         let mut page = format!(
-            "# {}\n\n<!-- Made from processor/session/src/signal/{}.rs; see README.md. -->\n\n",
+            "# {}\n\n<!-- Made from processor/session/src/{}; see README.md. -->\n\n",
             self.module.replace('_', " "),
-            self.module
+            self.file
         );
         for line in &self.header {
             let begins = ["Example:", "Order:", "Bound:"];
@@ -95,13 +111,12 @@ impl Described {
             names.join(", ")
         )
         .unwrap();
-        let settings = serde_json::to_value(Settings::default()).unwrap();
-        let settings = settings[&self.module].as_object().unwrap();
+        let (table, settings) = &self.settings;
+        let settings = settings.as_object().unwrap();
         if !settings.is_empty() {
             write!(
                 page,
-                "\n| setting under `[session.signals.{}]` | default |\n|---|---|\n",
-                self.module
+                "\n| setting under `[{table}]` | default |\n|---|---|\n"
             )
             .unwrap();
             for (name, value) in settings {

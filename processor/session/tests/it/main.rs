@@ -5,5 +5,6 @@ mod docs;
 mod incident;
 mod limits;
 mod order;
+mod patterns;
 mod signals;
 mod support;
