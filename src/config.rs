@@ -64,6 +64,7 @@ pub struct Kafka {
 #[serde(deny_unknown_fields, default)]
 pub struct Schemas {
     /// Ids of a schema registry, each with the released version that it stands for, for example `event.v1`.
+    #[serde(deserialize_with = "layers::numbered")]
     pub registry_ids: BTreeMap<u32, String>,
 }
 

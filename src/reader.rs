@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use schemas::topics::KafkaClient;
 
@@ -120,8 +120,7 @@ pub fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::Resu
 
 /// The text of a header; none when it is not there or is no text.
 pub fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
-    let headers = message.headers()?;
-    let header = headers.iter().find(|header| header.key == name)?;
+    let header = kafka_raw::headers(message).find(|header| header.name == name.as_bytes())?;
     std::str::from_utf8(header.value?).ok()
 }
 

@@ -124,7 +124,7 @@ pub(crate) struct Record<'a> {
     pub timestamp_ms: Option<i64>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub headers: &'a [kafka_raw::Header<'a>],
 }
 
 /// Whether a record was what its topic promises. It is a row either way.

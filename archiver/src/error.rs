@@ -86,6 +86,21 @@ pub enum Error {
         /// Folder of the table.
         table_dir: PathBuf,
     },
+    /// A topic is not the one any more that was archived a moment ago.
+    #[error(
+        "{topic} was deleted and made anew while it was archived; nothing of the new one is in the archive, and what was \
+         read of the old one in the last seconds before is not either; archive it under another root, or move \
+         {table_dir} away if it is there"
+    )]
+    MadeAnew {
+        /// The topic.
+        topic: String,
+        /// Folder of the table.
+        table_dir: PathBuf,
+    },
+    /// The archiver was told to stop before a file could be published.
+    #[error("stopped before the file was published")]
+    Stopped,
     /// librdkafka did not take its configuration.
     #[error("Kafka client cannot be made: {0}; look at kafka.brokers and kafka.properties")]
     Client(KafkaError),

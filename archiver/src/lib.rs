@@ -15,7 +15,7 @@ mod end;
 mod error;
 pub mod footer;
 mod happenings;
-mod headers;
+mod identity;
 pub mod invariants;
 pub mod listing;
 mod partition;

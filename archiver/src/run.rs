@@ -8,6 +8,7 @@ mod assignment;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Message};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::columns::Record;
 use crate::end::End;
-use crate::headers::with_headers;
+use crate::identity::Identity;
 use crate::invariants::{Range, continues};
 use crate::partition::{Admitted, Partition};
 use crate::publish::Publisher;
@@ -78,6 +79,7 @@ pub fn run(
     config.check()?;
     let publisher = Arc::new(Publisher::open(root)?);
     let source = Source::connect(config, kafka)?;
+    let identity = Arc::new(Identity::new(config, kafka, publisher.root())?);
     let now = Instant::now();
     let mut archiver = Archiver {
         config,
@@ -86,7 +88,9 @@ pub fn run(
         roll: Roll::from(config),
         decoder: &options.decoder,
         shutdown,
-        writers: Writers::start(config, Arc::clone(&publisher))?,
+        writers: Writers::start(config, Arc::clone(&publisher), Arc::clone(&identity))?,
+        made_anew: identity.watch()?,
+        identity,
         publisher,
         source,
         partitions: BTreeMap::new(),
@@ -118,6 +122,8 @@ struct Archiver<'a> {
     source: Source,
     publisher: Arc<Publisher>,
     writers: Writers,
+    identity: Arc<Identity>,
+    made_anew: Receiver<Error>,
     partitions: BTreeMap<Key, Partition>,
     bytes_on_their_way: usize,
     unreported: BTreeMap<Key, i64>,
@@ -134,6 +140,9 @@ impl Archiver<'_> {
     fn work(&mut self, exit_at_end: bool) -> Result<(), Error> {
         let mut end = if exit_at_end { self.find_end()? } else { None };
         while !self.shutdown.is_cancelled() {
+            if let Ok(error) = self.made_anew.try_recv() {
+                return Err(error);
+            }
             let taken = self.collect()?;
             self.answer_changes()?;
             self.settle(Duration::ZERO)?;
@@ -440,9 +449,12 @@ fn admit(
     };
     // Only dead letters tell something in their headers that is a column.
     if partition.table == Table::DeadLetters {
-        with_headers(message, |headers| {
-            partition.admit(&Record { headers, ..record }, decoder, now)
-        })
+        let headers: Vec<_> = kafka_raw::headers(message).collect();
+        let record = Record {
+            headers: &headers,
+            ..record
+        };
+        partition.admit(&record, decoder, now)
     } else {
         partition.admit(&record, decoder, now)
     }

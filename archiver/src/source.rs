@@ -88,6 +88,16 @@ impl Source {
             .pop_front()
     }
 
+    /// Keeps a change that cannot be answered yet; it is the next again.
+    pub(crate) fn put_back(&self, change: Change) {
+        self.consumer()
+            .context()
+            .changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_front(change);
+    }
+
     /// Answers an assignment, or puts partitions elsewhere: these are ours, and each is read from its offset on. What
     /// was fetched ahead is dropped.
     pub(crate) fn begin(&self, places: &[Place]) -> KafkaResult<()> {
@@ -310,15 +320,20 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                tracing::warn!(target: "librdkafka", facility, message);
-            }
-            _ => tracing::debug!(target: "librdkafka", facility, message),
+        log(level, facility, message);
+    }
+}
+
+/// What librdkafka has to say, at our levels: its errors are mended by it or told by a call.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
+            tracing::warn!(target: "librdkafka", facility, message);
         }
+        _ => tracing::debug!(target: "librdkafka", facility, message),
     }
 }
 

@@ -37,10 +37,13 @@ pub fn append(
     let footer = newest.map(|file| file.footer()).transpose()?;
     let mut collected = Partition::new(table, partition, footer.as_ref());
     for record in records {
-        let headers: Vec<(&str, Option<&[u8]>)> = record
+        let headers: Vec<kafka_raw::Header<'_>> = record
             .headers
             .iter()
-            .map(|(name, value)| (name.as_str(), Some(value.as_slice())))
+            .map(|(name, value)| kafka_raw::Header {
+                name: name.as_bytes(),
+                value: Some(value),
+            })
             .collect();
         let record = columns::Record {
             partition,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::identity::Identity;
 use crate::publish::Publisher;
 use crate::write::{Collection, Written, write};
 use crate::{Config, Error, happenings};
@@ -35,7 +36,11 @@ pub(crate) struct Done {
 
 impl Writers {
     /// Starts the threads.
-    pub(crate) fn start(config: &Config, publisher: Arc<Publisher>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: &Config,
+        publisher: Arc<Publisher>,
+        identity: Arc<Identity>,
+    ) -> Result<Self, Error> {
         let (jobs, job_queue) = channel();
         let (done_queue, done) = channel();
         let job_queue = Arc::new(Mutex::new(job_queue));
@@ -52,6 +57,7 @@ impl Writers {
                 jobs: Arc::clone(&job_queue),
                 done: done_queue.clone(),
                 publisher: Arc::clone(&publisher),
+                identity: Arc::clone(&identity),
                 zstd_level: config.zstd_level,
                 retry_max: Duration::from_millis(config.write_retry_max_ms),
                 stop: Arc::clone(&writers.stop),
@@ -116,6 +122,7 @@ struct Worker {
     jobs: Arc<Mutex<Receiver<Collection>>>,
     done: Sender<Done>,
     publisher: Arc<Publisher>,
+    identity: Arc<Identity>,
     zstd_level: i32,
     retry_max: Duration,
     stop: Arc<AtomicBool>,
@@ -149,6 +156,10 @@ impl Worker {
     }
 
     fn write_patiently(&self, collection: &Collection) -> Result<Written, Error> {
+        // After its last record was read and before it is published: all of it is of the topic that is archived.
+        self.identity
+            .confirm(collection.table, || self.pause(RETRY_FIRST))?
+            .ok_or(Error::Stopped)?;
         let since = Instant::now();
         let mut pause = RETRY_FIRST;
         loop {

@@ -1,7 +1,8 @@
 //! Where a run with `exit_at_end` ends: the last stable offsets at its start, shared by its workers.
 //!
-//! A run ends when the whole topic is committed, by whichever member of the group: about a partition that another
-//! member holds the group is asked, and the member waited for.
+//! A run ends when the whole topic is committed and its sessions are published, by whichever member of the group: about
+//! a partition that another member holds the group is asked, and the member waited for. One that is dead holds its
+//! partitions until its session times out, and may have left sessions unpublished: then they come to this run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::clients::{Clients, Quiet};
 use crate::outcome::Error;
+use crate::progress;
 
 /// How long the first record after an offset is waited for.
 const VOID_LIMIT: Duration = Duration::from_secs(2);
@@ -73,7 +75,8 @@ impl Ends {
             .all(|end| end.committed.load(Ordering::Acquire))
     }
 
-    /// Asks the group about partitions that are held elsewhere, and notes those that are committed to their end.
+    /// Asks the group about partitions that are held elsewhere, and notes those that are committed to their end and
+    /// whose sessions are published. Beyond the end somebody is at work on what came later, and publishes in turn.
     pub fn look_elsewhere(
         &self,
         clients: &Clients,
@@ -98,6 +101,11 @@ impl Ends {
             let number = element.partition();
             let end = self.end(number).map_or(0, |end| end.offset);
             let (next, reached) = match element.offset() {
+                Offset::Offset(offset)
+                    if offset <= end && !progress::is_published(element.metadata()) =>
+                {
+                    continue;
+                }
                 Offset::Offset(offset) => (Offset::Offset(offset), offset >= end),
                 _ => (Offset::Beginning, false),
             };

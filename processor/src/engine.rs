@@ -260,7 +260,7 @@ impl Engine {
             };
             outbox.write(number, &self.names, transactor, deadline)?;
             let mut element = offsets.add_partition(&self.names.source, number);
-            element.set_metadata(outbox.transaction.to_string());
+            element.set_metadata(outbox.mark());
             element
                 .set_offset(Offset::Offset(outbox.next_offset))
                 .map_err(|error| Failure::retry("committing", error.to_string()))?;
@@ -547,14 +547,14 @@ impl Engine {
             })
     }
 
-    /// Tells how far behind the partitions are.
-    pub fn tell(&self, lags: &[(i32, i64)]) {
-        for (number, records) in lags {
+    /// Tells how far behind the partitions are, given where they end.
+    pub fn tell(&self, ends: &[(i32, i64)]) {
+        for (number, end) in ends {
             let slot = usize::try_from(*number)
                 .ok()
                 .and_then(|index| self.slots.get(index));
             if let Some(Slot::Live(partition)) = slot {
-                partition.tell(*records);
+                partition.tell(*end);
             }
         }
     }

@@ -1,4 +1,7 @@
-//! How far behind the consumer is, as librdkafka's statistics have it. Knows nothing else of them.
+//! Where the partitions end, as librdkafka's statistics have it. Knows nothing else of them.
+//!
+//! The lag that they name is of no use here: it is counted from the offsets that the consumer itself has committed or
+//! stored, and here a transaction commits them.
 
 use std::collections::HashMap;
 
@@ -18,12 +21,16 @@ struct Topic {
 
 #[derive(Deserialize)]
 struct Partition {
-    /// Records up to the last stable offset; -1 where it is not known.
-    #[serde(default)]
-    consumer_lag: i64,
+    /// The last stable offset; negative where it is not known.
+    #[serde(default = "unknown")]
+    ls_offset: i64,
 }
 
-/// Records between the position and the last stable offset, by partition; partitions without a position are left out.
+fn unknown() -> i64 {
+    -1
+}
+
+/// The last stable offsets, by partition; those that are not known are left out.
 pub(crate) fn read(statistics: &[u8], topic: &str) -> Vec<(i32, i64)> {
     // it is a client library's own text; what does not parse is no lag
     let Ok(mut statistics) = serde_json::from_slice::<Statistics>(statistics) else {
@@ -32,19 +39,19 @@ pub(crate) fn read(statistics: &[u8], topic: &str) -> Vec<(i32, i64)> {
     let Some(topic) = statistics.topics.remove(topic) else {
         return Vec::new();
     };
-    let mut lags: Vec<(i32, i64)> = topic
+    let mut ends: Vec<(i32, i64)> = topic
         .partitions
         .iter()
-        .filter(|(_, partition)| partition.consumer_lag >= 0)
+        .filter(|(_, partition)| partition.ls_offset >= 0)
         .filter_map(|(number, partition)| {
             Some((
                 number.parse().ok().filter(|number| *number >= 0)?,
-                partition.consumer_lag,
+                partition.ls_offset,
             ))
         })
         .collect();
-    lags.sort_unstable();
-    lags
+    ends.sort_unstable();
+    ends
 }
 
 #[cfg(test)]
@@ -52,12 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lag_is_read_for_known_positions_only() {
+    fn known_ends_are_read() {
         let statistics = br#"{"name": "x", "topics": {
             "events": {"topic": "events", "partitions": {
-                "1": {"partition": 1, "consumer_lag": 7}, "0": {"consumer_lag": 0}, "2": {"consumer_lag": -1},
-                "-1": {"partition": -1, "consumer_lag": 3}}},
-            "other": {"partitions": {"0": {"consumer_lag": 9}}}}}"#;
+                "1": {"partition": 1, "ls_offset": 7}, "0": {"ls_offset": 0}, "2": {"ls_offset": -1001}, "3": {},
+                "-1": {"partition": -1, "ls_offset": 3}}},
+            "other": {"partitions": {"0": {"ls_offset": 9}}}}}"#;
         assert_eq!(read(statistics, "events"), [(0, 0), (1, 7)]);
         assert_eq!(read(statistics, "missing"), []);
         assert_eq!(read(b"{", "events"), []);

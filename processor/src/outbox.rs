@@ -32,8 +32,10 @@ pub(crate) struct Outbox {
     records: Vec<Outgoing>,
     /// The group's offset that is committed with it.
     pub next_offset: i64,
-    /// The number of the transaction, which is the offset's metadata.
-    pub transaction: u64,
+    /// The number of the transaction.
+    transaction: u64,
+    /// Whether sessions are left unpublished.
+    unpublished: bool,
     /// What the records count for.
     pub counts: Counts,
 }
@@ -64,13 +66,19 @@ pub(crate) struct Press<'a> {
 
 impl Outbox {
     /// An empty one, for what was counted since the last.
-    pub fn new(next_offset: i64, transaction: u64, counts: Counts) -> Self {
+    pub fn new(next_offset: i64, transaction: u64, unpublished: bool, counts: Counts) -> Self {
         Self {
             records: Vec::new(),
             next_offset,
             transaction,
+            unpublished,
             counts,
         }
+    }
+
+    /// The metadata of the offset.
+    pub fn mark(&self) -> String {
+        progress::mark(self.transaction, self.unpublished)
     }
 
     pub fn add_rows(&mut self, rows: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>) {

@@ -205,9 +205,10 @@ impl Failure {
                 return Some(Self::stop(Error::MemberFenced(error.clone())));
             }
             KafkaError::MessageConsumptionFatal(code) => (Remedy::Rejoin, *code),
-            // Retention has taken what was to be read next; a restore finds out what is left.
+            // Retention has taken what was to be read next. Which partition it is about is not told, and librdkafka
+            // refuses to move one whose position is lost; a new consumer and its restores find out what is left.
             KafkaError::MessageConsumption(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                (Remedy::Retry, Code::AutoOffsetReset)
+                (Remedy::Rejoin, Code::AutoOffsetReset)
             }
             // A young topic is not known everywhere at once; one that is gone ends in `GaveUp`.
             KafkaError::MessageConsumption(

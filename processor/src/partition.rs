@@ -220,7 +220,8 @@ impl Partition {
         }
         self.transaction += 1;
         let counts = std::mem::take(&mut self.counts);
-        let mut outbox = Outbox::new(self.next_offset, self.transaction, counts);
+        let unpublished = self.core.unpublished() > 0;
+        let mut outbox = Outbox::new(self.next_offset, self.transaction, unpublished, counts);
         outbox.add_rows(&mut commit.rows);
         for anomaly in self.effects.anomalies.drain(..) {
             outbox.add_anomaly(&anomaly, press);
@@ -262,13 +263,14 @@ impl Partition {
         counts
     }
 
-    /// Tells how far behind the partition is, and how large.
-    pub fn tell(&self, lag_records: i64) {
+    /// Tells how far behind the partition is, given its last stable offset, and how large.
+    pub fn tell(&self, end: i64) {
+        let lag_records = end.saturating_sub(self.next_offset);
         let now_us = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_micros());
         let behind = self.quiet.is_none() && lag_records > 0;
-        // Where records are hidden (markers of transactions) the client counts a lag that no reader can work off.
+        // Markers of transactions are offsets that no reader can work off.
         let records = if behind { lag_records } else { 0 };
         let age_us = i64::try_from(now_us)
             .unwrap_or(i64::MAX)

@@ -10,6 +10,23 @@ use serde::{Deserialize, Serialize};
 pub const KEY: &[u8] = b"\0progress";
 /// The version that is written.
 const VERSION: u32 = 1;
+/// What follows the transaction in a mark when sessions are still to be published.
+const UNPUBLISHED: &str = " unpublished";
+
+/// The metadata of the group's offset: the transaction that it was committed with, and whether that left sessions
+/// unpublished because they were not due. So others can tell whether a partition is done without its state.
+pub(crate) fn mark(transaction: u64, unpublished: bool) -> String {
+    format!(
+        "{transaction}{}",
+        if unpublished { UNPUBLISHED } else { "" }
+    )
+}
+
+/// Whether the transaction of a mark left every session published. A tool that sets offsets leaves no mark, and there
+/// is nothing to be known.
+pub(crate) fn is_published(mark: &str) -> bool {
+    !mark.ends_with(UNPUBLISHED)
+}
 
 /// How far one partition has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +37,7 @@ pub struct Progress {
     pub next_offset: i64,
     /// Stream time of the partition, in microseconds since 1970.
     pub stream_time: i64,
-    /// How many transactions have changed the partition, from 1. The group's offset carries it as its metadata.
+    /// How many transactions have changed the partition, from 1. The group's offset carries it in its metadata (`mark`).
     pub transaction: u64,
     /// Transactional id of the worker that wrote it.
     pub written_by: String,
@@ -79,9 +96,10 @@ impl Progress {
 
     /// Whether the group's offset is the one that was committed with this record. A tool that sets offsets writes no
     /// transaction beside them.
-    pub(crate) fn agrees(&self, group_offset: i64, group_transaction: &str) -> bool {
+    pub(crate) fn agrees(&self, group_offset: i64, mark: &str) -> bool {
+        let transaction = mark.strip_suffix(UNPUBLISHED).unwrap_or(mark);
         self.next_offset == group_offset
-            && (group_transaction.is_empty() || group_transaction == self.transaction.to_string())
+            && (transaction.is_empty() || transaction == self.transaction.to_string())
     }
 
     /// Reads the record's value; tells what to do where it cannot.
@@ -131,6 +149,18 @@ mod tests {
             (42, 7, 6)
         );
         assert_eq!(progress.encode(), WRITTEN_BY_1);
+    }
+
+    #[test]
+    fn a_mark_names_the_transaction_and_whether_anything_is_unpublished() {
+        let progress = Progress::decode(WRITTEN_BY_1).unwrap();
+        for unpublished in [false, true] {
+            let mark = mark(7, unpublished);
+            assert!(progress.agrees(42, &mark) && !progress.agrees(41, &mark));
+            assert_eq!(is_published(&mark), !unpublished);
+            assert!(!progress.agrees(42, &super::mark(8, unpublished)));
+        }
+        assert!(progress.agrees(42, "") && is_published(""));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl From<KafkaError> for Trouble {
 /// What is known of one partition before its changelog is read.
 struct Plan {
     number: i32,
-    /// The group's offset and the transaction in its metadata.
+    /// The group's offset and its mark.
     group: Option<(i64, String)>,
     /// First offset of the events that is still there, and the end.
     events: (i64, i64),
@@ -451,11 +451,11 @@ impl Job {
                 first
             }
             (Some(progress), group) => {
-                if let Some((offset, transaction)) = group
-                    && !progress.agrees(*offset, transaction)
+                if let Some((offset, mark)) = group
+                    && !progress.agrees(*offset, mark)
                 {
                     let known = (progress.next_offset, progress.transaction);
-                    happenings::progress_differs(number, known, (*offset, transaction));
+                    happenings::progress_differs(number, known, (*offset, mark));
                 }
                 progress.next_offset
             }
@@ -506,8 +506,8 @@ impl Plan {
             .get(progress::KEY)
             .and_then(|(_, value)| Progress::decode(value).ok());
         match (progress, &self.group) {
-            (Some(progress), Some((offset, transaction))) => {
-                !transaction.is_empty() && progress.agrees(*offset, transaction)
+            (Some(progress), Some((offset, mark))) => {
+                !mark.is_empty() && progress.agrees(*offset, mark)
             }
             _ => false,
         }

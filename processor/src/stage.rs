@@ -158,4 +158,12 @@ impl Core {
             Self::Patterns(_) => None,
         }
     }
+
+    /// Workflows whose newest snapshot was not due with the last commit. Patterns have no snapshots.
+    pub fn unpublished(&self) -> usize {
+        match self {
+            Self::Sessions(shard) => shard.unpublished(),
+            Self::Patterns(_) => 0,
+        }
+    }
 }

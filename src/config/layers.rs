@@ -159,6 +159,22 @@ pub fn texts<'de, D: Deserializer<'de>>(
         .collect())
 }
 
+/// A table whose keys are numbers: names in TOML's eyes and in those of figment, which does not read them as anything
+/// else.
+pub fn numbered<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<u32, String>, D::Error> {
+    let named = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let number = |(name, value): (String, String)| match name.parse() {
+        Ok(number) => Ok((number, value)),
+        Err(_) => Err(serde::de::Error::custom(format!(
+            "`{name}` is no number from 0 to {}",
+            u32::MAX
+        ))),
+    };
+    named.into_iter().map(number).collect()
+}
+
 fn nest(key: &str, value: Value) -> Dict {
     let nested = figment::util::nest(key, value);
     nested.into_dict().unwrap_or_default()

@@ -125,3 +125,45 @@ fn a_value_of_the_wrong_sort_is_named_with_its_place() {
     let error = with_sets(&["topics.partitions"]).unwrap_err();
     assert!(error.contains("write key=value"), "{error}");
 }
+
+/// Confluent framing, from every place where a setting may stand to the decoder that the services are given.
+#[test]
+fn ids_of_a_schema_registry_reach_the_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("throughline.toml");
+    std::fs::write(&file, "[schemas.registry_ids]\n17 = \"event.v1\"\n").unwrap();
+    let sets = ["schemas.registry_ids.18=session.v1".to_owned()];
+    let loaded = load(Sources {
+        file_of_data_dir: Some(&file),
+        environment: vec![(
+            "THROUGHLINE_SCHEMAS__REGISTRY_IDS__19".into(),
+            "anomaly.v1".into(),
+        )],
+        sets: &sets,
+        ..Sources::default()
+    })
+    .unwrap();
+    let ids = &loaded.config.schemas.registry_ids;
+    let expected = [(17, "event.v1"), (18, "session.v1"), (19, "anomaly.v1")];
+    assert_eq!(
+        ids,
+        &expected
+            .map(|(id, version)| (id, version.to_owned()))
+            .into()
+    );
+    // what is known by id is refused for its content, what is not known for its id
+    let decoder = loaded.config.schemas.decoder().unwrap();
+    let said = |id: u8| decoder.event(&[0, 0, 0, 0, id]).unwrap_err().to_string();
+    assert!(!said(17).contains("is not configured"), "{}", said(17));
+    assert!(
+        said(20).contains("schema id 20 is not configured"),
+        "{}",
+        said(20)
+    );
+
+    let error = with_sets(&["schemas.registry_ids.x=event.v1"]).unwrap_err();
+    assert!(error.contains("`x` is no number"), "{error}");
+    let loaded = with_sets(&["schemas.registry_ids.17=event.v99"]).unwrap();
+    let error = format!("{:#}", loaded.config.schemas.decoder().unwrap_err());
+    assert!(error.contains("schemas.registry_ids"), "{error}");
+}

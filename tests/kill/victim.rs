@@ -36,15 +36,6 @@ impl Victim {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and an orderly end: what is pending is published.
-    pub fn end(&mut self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success());
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "the {} ended with {status}", self.name);
-    }
-
     pub fn restart(&mut self) {
         self.child = spawn(&self.command, &self.brokers, &self.data);
     }

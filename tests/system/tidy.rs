@@ -9,14 +9,15 @@ use serde_json::Value;
 use crate::support::sandbox::files_below;
 
 /// Which of our crates each may use. Whatever points the other way makes two services one.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
     ("processor", &["schemas", "session"]),
     ("ingest", &["schemas"]),
-    ("archiver", &["schemas"]),
+    ("archiver", &["schemas", "kafka-raw"]),
     ("query", &["schemas", "archiver"]),
     ("local-kafka", &[]),
+    ("kafka-raw", &[]),
     (
         "throughline",
         &[
@@ -27,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "archiver",
             "query",
             "local-kafka",
+            "kafka-raw",
         ],
     ),
 ];

@@ -30,7 +30,7 @@ rows! { DeadLetters, DeadLetterRows {
     key_bytes: Bytes, Wide;
     /// Value of the record as it came.
     value: Bytes, Wide;
-    /// The record's other headers, an array of objects with name and value, or value_hex where the value is no text.
+    /// The record's other headers, an array of objects with name and value; name_hex, value_hex where one is no text.
     headers: Json, Wide;
 } }
 
@@ -41,7 +41,7 @@ impl Rows for DeadLetterRows {
         let others: Vec<_> = record
             .headers
             .iter()
-            .filter(|(name, value)| !ours.take(name, *value))
+            .filter(|header| !ours.take(header))
             .map(Header::from)
             .collect();
         self.reason.put(row, ours.reason);
@@ -89,8 +89,9 @@ struct Ours<'a> {
 
 impl<'a> Ours<'a> {
     /// Takes a header in if it is one of ours, readable, and there for the first time.
-    fn take(&mut self, name: &str, value: Option<&'a [u8]>) -> bool {
-        let Some(text) = value.and_then(|value| std::str::from_utf8(value).ok()) else {
+    fn take(&mut self, header: &kafka_raw::Header<'a>) -> bool {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let (Some(name), Some(text)) = (text(header.name), header.value.and_then(text)) else {
             return false;
         };
         match name {
@@ -113,34 +114,36 @@ fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     fits
 }
 
+/// A header as JSON has it: as text, or in hexadecimal digits where it is none.
 #[derive(Serialize)]
 struct Header<'a> {
-    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_hex: Option<String>,
 }
 
-impl<'a> From<&(&'a str, Option<&'a [u8]>)> for Header<'a> {
-    fn from(&(name, value): &(&'a str, Option<&'a [u8]>)) -> Self {
-        match value.map(|value| std::str::from_utf8(value).map_err(|_| value)) {
-            Some(Ok(text)) => Self {
-                name,
-                value: Some(text),
-                value_hex: None,
-            },
-            Some(Err(bytes)) => Self {
-                name,
-                value: None,
-                value_hex: Some(hex(bytes)),
-            },
-            None => Self {
-                name,
-                value: None,
-                value_hex: None,
-            },
+impl<'a> From<&kafka_raw::Header<'a>> for Header<'a> {
+    fn from(header: &kafka_raw::Header<'a>) -> Self {
+        let (name, name_hex) = text_or_hex(header.name);
+        let (value, value_hex) = header.value.map_or((None, None), text_or_hex);
+        Self {
+            name,
+            name_hex,
+            value,
+            value_hex,
         }
+    }
+}
+
+fn text_or_hex(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(hex(bytes))),
     }
 }
 

@@ -522,22 +522,25 @@ fn ordered(value: &impl serde::Serialize) -> serde_json::Value {
 
 #[test]
 fn a_dead_letter_keeps_bytes_key_and_headers_whatever_they_are() {
-    let headers: [(&str, Option<&[u8]>); 9] = [
-        (HEADER_REASON, Some(b"malformed")),
-        (HEADER_MESSAGE, Some(b"value does not fit")),
-        (HEADER_STAGE, Some(b"processor")),
-        (HEADER_TOPIC, Some(b"events")),
-        (HEADER_PARTITION, Some(b"7")),
-        (HEADER_OFFSET, Some(b"4711")),
-        ("traceparent", Some(b"00-abc-def-01")),
-        ("odd", Some(b"\xff\x00")),
-        ("none", None),
+    let headers: [(&[u8], Option<&[u8]>); 10] = [
+        (HEADER_REASON.as_bytes(), Some(b"malformed")),
+        (HEADER_MESSAGE.as_bytes(), Some(b"value does not fit")),
+        (HEADER_STAGE.as_bytes(), Some(b"processor")),
+        (HEADER_TOPIC.as_bytes(), Some(b"events")),
+        (HEADER_PARTITION.as_bytes(), Some(b"7")),
+        (HEADER_OFFSET.as_bytes(), Some(b"4711")),
+        (b"traceparent", Some(b"00-abc-def-01")),
+        (b"odd", Some(b"\xff\x00")),
+        (b"none", None),
+        (b"\xff\xfe", Some(b"of a careless producer")),
     ];
-    let strange: [(&str, Option<&[u8]>); 3] = [
-        (HEADER_PARTITION, Some(b"seven")),
-        (HEADER_REASON, None),
-        (HEADER_STAGE, Some(b"\xff")),
+    let strange: [(&[u8], Option<&[u8]>); 3] = [
+        (HEADER_PARTITION.as_bytes(), Some(b"seven")),
+        (HEADER_REASON.as_bytes(), None),
+        (HEADER_STAGE.as_bytes(), Some(b"\xff")),
     ];
+    let headers = headers.map(|(name, value)| kafka_raw::Header { name, value });
+    let strange = strange.map(|(name, value)| kafka_raw::Header { name, value });
     let records = [
         Record {
             key: Some(b"workflow-1"),
@@ -576,7 +579,7 @@ fn a_dead_letter_keeps_bytes_key_and_headers_whatever_they_are() {
     assert_eq!(row.bytes("value").as_deref(), Some(&b"\x00\xffbytes"[..]));
     assert_eq!(
         row.text("headers").unwrap(),
-        r#"[{"name":"traceparent","value":"00-abc-def-01"},{"name":"odd","value_hex":"ff00"},{"name":"none"}]"#
+        r#"[{"name":"traceparent","value":"00-abc-def-01"},{"name":"odd","value_hex":"ff00"},{"name":"none"},{"name_hex":"fffe","value":"of a careless producer"}]"#
     );
     let row = Row {
         batch: &batch,

@@ -28,6 +28,12 @@ impl Archiver<'_> {
         while let Some(change) = self.source.change() {
             let answered = match change {
                 Change::Assigned(keys) => {
+                    // Before the first record: what is read from now on is of these topics, or is not published.
+                    if let Err(error) = self.identity.note() {
+                        self.tell_trouble(&error);
+                        self.source.put_back(Change::Assigned(keys));
+                        return Ok(());
+                    }
                     self.forget();
                     let places = self.open(&keys)?;
                     self.source.begin(&places)

@@ -17,7 +17,7 @@ const ROOT: &str = "ARCHIVER_VICTIM_ROOT";
 const CONFIG: &str = "ARCHIVER_VICTIM_CONFIG";
 const KILLS: usize = 8;
 
-fn start_victim(stage: &Stage, config: &Config) -> Child {
+pub fn start_victim(stage: &Stage, config: &Config) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::victim", "--ignored"])
         .env(BROKERS, &stage.kafka.brokers)

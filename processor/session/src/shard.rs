@@ -35,6 +35,8 @@ pub struct Shard {
     dirty: Vec<Arc<str>>,
     forgotten: Forgotten,
     deleted: Vec<Vec<u8>>,
+    /// How many slots are `behind`.
+    behind: usize,
     counters: Counters,
     encoder: Encoder,
     restoring: rows::Restoring,
@@ -45,6 +47,8 @@ struct Slot {
     /// Deadline that stands in `timers`.
     timer: Option<i64>,
     dirty: bool,
+    /// Its newest revision was not published with the last commit.
+    behind: bool,
 }
 
 enum State {
@@ -78,6 +82,7 @@ impl Shard {
             dirty: Vec::new(),
             forgotten: Forgotten::default(),
             deleted: Vec::new(),
+            behind: 0,
             counters: Counters::default(),
             encoder: Encoder::new(),
             restoring: rows::Restoring::default(),
@@ -131,6 +136,7 @@ impl Shard {
                         state: State::Live(workflow),
                         timer: None,
                         dirty: false,
+                        behind: false,
                     },
                 );
                 self.counters.opened += 1;
@@ -268,6 +274,7 @@ impl Shard {
         let Some(slot) = self.workflows.remove(id) else {
             return;
         };
+        self.behind -= usize::from(slot.behind);
         if let Some(timer) = slot.timer {
             self.timers.remove(&(timer, Arc::clone(id)));
         }
@@ -330,6 +337,9 @@ impl Shard {
             workflow.published_at = stream_time;
             workflow.urgent = false;
         }
+        let behind = workflow.published < workflow.revision;
+        self.behind += usize::from(behind);
+        self.behind -= usize::from(std::mem::replace(&mut slot.behind, behind));
         rows::write(workflow, commit);
         if workflow.status == SessionStatus::Closed
             && workflow.published == workflow.revision
@@ -373,6 +383,8 @@ impl Shard {
             if let Some(closed_at) = workflow.closed_at {
                 self.closed.insert((closed_at, Arc::clone(&id)));
             }
+            let behind = workflow.published < workflow.revision;
+            self.behind += usize::from(behind);
             let packed = match workflow.status {
                 SessionStatus::Closed if workflow.published == workflow.revision => {
                     Packed::pack(&workflow)
@@ -386,6 +398,7 @@ impl Shard {
                     state,
                     timer: None,
                     dirty: false,
+                    behind,
                 },
             );
             self.touch_timer(&id);
@@ -415,6 +428,11 @@ impl Shard {
     /// Workflows that are open.
     pub fn open_workflows(&self) -> usize {
         self.workflows.len() - self.closed.len()
+    }
+
+    /// Workflows whose newest revision was not published with the last commit, because it was not due.
+    pub fn unpublished(&self) -> usize {
+        self.behind
     }
 
     /// What has been seen since the shard was made.

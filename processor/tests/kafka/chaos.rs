@@ -11,9 +11,9 @@ use processor::{Config, RunOptions};
 use schemas::topics::KafkaClient;
 use tokio_util::sync::CancellationToken;
 
-use crate::model;
 use crate::rebalance::send_on;
 use crate::stage::{Stage, wait_until};
+use crate::{load, model};
 
 const CONFIG: &str = "PROCESSOR_TEST_CONFIG";
 const BROKERS: &str = "PROCESSOR_TEST_BROKERS";
@@ -43,10 +43,10 @@ fn child() {
 }
 
 /// A processor in a process of its own, killed when it is dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
-    fn start(stage: &Stage, instance: &str) -> Self {
+    pub fn start(stage: &Stage, instance: &str) -> Self {
         let config = Config {
             instance: instance.to_owned(),
             ..stage.config.clone()
@@ -61,7 +61,7 @@ impl Process {
         Self(child.unwrap())
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.0.id().to_string()])
             .status();
@@ -125,6 +125,40 @@ fn killed_again_and_again_nothing_is_lost_or_done_twice() {
     stage.run_to_end();
     let model = model::check(&stage);
     assert_eq!(model.sessions.len(), workflows);
+}
+
+/// A processor that dies after its last commit leaves sessions unpublished that were not due, and holds its partitions
+/// until its session times out. A batch run finds nothing to read, and must publish them all the same.
+#[test]
+fn what_the_dead_had_not_published_is_published_by_a_batch_run() {
+    let mut stage = Stage::new("unpublished", 2);
+    stage.config.idle.publish_after_ms = 3_600_000;
+    let mut events = load::workflow(1);
+    events.truncate(6);
+    let process = Process::start(&stage, "dead");
+    // a handoff is published at once, the call behind it when it is due
+    let (urgent, due_later) = events.split_at(4);
+    for (part, committed) in [(urgent, urgent.len()), (due_later, events.len())] {
+        stage.send(part);
+        wait_until("everything is committed", || {
+            stage.committed_events() == committed as u64
+        });
+    }
+    process.signal("KILL");
+    let published = |stage: &Stage| {
+        let snapshots = stage.snapshots();
+        snapshots.last().map(|(_, session)| session.counts.events)
+    };
+    assert!(
+        published(&stage).is_some_and(|count| count < events.len() as i64),
+        "everything was published before: {:?}",
+        published(&stage)
+    );
+    let summary = stage.run_to_end();
+    assert_eq!((summary.counts.events, summary.counts.sessions), (0, 1));
+    assert_eq!(published(&stage), Some(events.len() as i64));
+    // and the next one finds nothing to do, and knows it at once
+    assert_eq!(stage.run_to_end().transactions, 0);
 }
 
 /// A process that is frozen for longer than its session and its transaction may last, while another takes over, wakes

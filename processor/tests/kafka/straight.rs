@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use processor::config::{Anomalies, Format};
 use processor::progress;
-use processor::{Config, Error};
+use processor::{Config, Error, RunOptions};
 use rdkafka::producer::Producer;
-use schemas::Encoder;
+use schemas::dead_letter::HEADER_REASON;
+use schemas::{Decoder, Encoder};
 use session::Shard;
+use tokio_util::sync::CancellationToken;
 
 use crate::stage::{LIMIT, Stage};
 use crate::{load, model};
@@ -195,4 +197,45 @@ fn topics_that_do_not_fit_are_told_at_the_start() {
         ..stage.config
     };
     assert!(matches!(stage.try_run_to_end(), Err(Error::Config(_))));
+}
+
+/// Confluent framing: an id of a registry that the options name, and one that they do not.
+#[test]
+fn confluent_framing_is_read_with_the_ids_that_are_named() {
+    let stage = Stage::new("confluent", 1);
+    let events = load::workflow(1);
+    let mut encoder = Encoder::new();
+    let framed = |id: u8, event: &schemas::Event, encoder: &mut Encoder| {
+        let value = encoder.event(event).unwrap();
+        let key = event.workflow_id.clone().into_bytes();
+        // the datum stands behind C3 01 and eight bytes of fingerprint
+        (Some(key), Some([&[0, 0, 0, 0, id], &value[10..]].concat()))
+    };
+    let mut records: Vec<_> = events
+        .iter()
+        .map(|event| framed(17, event, &mut encoder))
+        .collect();
+    records.push(framed(18, &events[0], &mut encoder));
+    stage.send_raw(&records);
+    let options = RunOptions {
+        exit_at_end: true,
+        decoder: Decoder::with_registry_ids([(17, "event.v1")]).unwrap(),
+    };
+    let summary = processor::run(
+        stage.config.clone(),
+        Arc::clone(&stage.session_config),
+        &stage.kafka,
+        options,
+        CancellationToken::new(),
+    )
+    .unwrap();
+    assert_eq!(
+        (summary.counts.events, summary.counts.dead_letters),
+        (events.len() as u64 + 1, 1)
+    );
+    let (_, session) = stage.snapshots().pop().unwrap();
+    assert_eq!(session.counts.events, events.len() as i64);
+    let letter = &stage.dead_letters()[0];
+    assert_eq!(letter.headers[HEADER_REASON], "unknown_schema");
+    assert_eq!(letter.value, records.last().unwrap().1);
 }
