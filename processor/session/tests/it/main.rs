@@ -7,3 +7,4 @@ mod limits;
 mod order;
 mod signals;
 mod support;
+mod words;
