@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::patterns;
+use schemas::event::Effect;
+
 use crate::signal::Settings;
 
 /// Settings of the session core.
@@ -27,6 +29,9 @@ pub struct Config {
     pub snapshot_interval_ms: i64,
     /// Keys of arguments and results that do not make a call another call.
     pub volatile_keys: Vec<String>,
+    /// What tools do whose events do not say it (effect `unknown`), by name, or by the beginning of a name with a `*`
+    /// behind it. Wins over the published table of `effects`; counts as declared, not as inferred.
+    pub tools: BTreeMap<String, Effect>,
     /// What is kept of one workflow and of one partition, at most.
     pub limits: Limits,
     /// When the signals speak.
@@ -156,6 +161,7 @@ impl Default for Config {
             volatile_keys: ["request_id", "timestamp", "trace_id", "nonce"]
                 .map(str::to_owned)
                 .to_vec(),
+            tools: BTreeMap::new(),
             limits: Limits::default(),
             signals: SignalSettings::default(),
             patterns: patterns::Settings::default(),

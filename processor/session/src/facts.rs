@@ -11,6 +11,7 @@ use schemas::event::{
 
 use crate::config::Limits;
 use crate::fingerprint;
+use crate::words;
 
 /// The limits that a workflow can reach, as bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +285,10 @@ pub struct OpenCall {
     pub at: i64,
     /// What it does.
     pub effect: Effect,
+    /// The event did not say what it does; the table of `effects` did.
+    pub inferred: bool,
+    /// It looks at the world: a read that is more than thinking or answering.
+    pub looks: bool,
     /// Fingerprint was known before.
     pub repeated: bool,
     /// Tokens of the call's event.
@@ -307,12 +312,16 @@ pub struct Action {
     pub target: Option<Box<str>>,
     /// Write or destructive.
     pub effect: Effect,
+    /// The event did not say so; the table of `effects` did.
+    pub inferred: bool,
     /// Who acted.
     pub actor: u16,
     /// When, microseconds.
     pub at: i64,
     /// Event of its result, once it is there.
     pub result: Option<Box<str>>,
+    /// Its result is there and says that it did not work.
+    pub failed: bool,
 }
 
 /// One decision.
@@ -336,11 +345,11 @@ pub struct DecisionFacts {
     pub alternatives: Vec<Box<str>>,
 }
 
-/// What makes two claims one: the declared id, else the words.
+/// What makes two claims one: the declared id, else the words, without those that say how sure it is.
 pub fn claim_key(claim: &Claim<&str>) -> u64 {
     match claim.hypothesis_id {
         Some(id) => fingerprint::id(id),
-        None => fingerprint::statement(claim.statement),
+        None => words::claim(claim.statement),
     }
 }
 

@@ -16,6 +16,7 @@
 //! signals see every workflow in causal order whatever order it arrived in.
 
 pub mod config;
+pub mod effects;
 pub mod facts;
 pub mod finding;
 pub mod fingerprint;
@@ -27,6 +28,7 @@ mod rows;
 mod shard;
 pub mod signal;
 mod snapshot;
+pub mod words;
 pub mod workflow;
 
 pub use config::Config;

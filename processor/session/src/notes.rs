@@ -56,12 +56,31 @@ pub struct Note {
     pub handoff_depth: u16,
     /// [`flag`] bits.
     pub flags: u16,
+    /// How many events back the latest look at the world in its causal past is, itself included, plus one; 0 is none.
+    pub looked: u16,
 }
 
 impl Note {
     /// Whether all these bits are set.
     pub const fn is(&self, flags: u16) -> bool {
         self.flags & flags == flags
+    }
+
+    /// The latest look at the world (an ok result of a call that reads) in the causal past of this note, which has the
+    /// number `number`. One that lies more than 65,000 events back is forgotten.
+    pub const fn last_look(&self, number: u32) -> u32 {
+        match self.looked {
+            0 => NONE,
+            back => number.saturating_sub(back as u32 - 1),
+        }
+    }
+
+    /// Remembers the latest look, as seen from this note.
+    pub fn look(&mut self, number: u32, last: u32) {
+        self.looked = match last {
+            NONE => 0,
+            last => u16::try_from(number.saturating_sub(last) + 1).unwrap_or(0),
+        };
     }
 }
 
@@ -224,6 +243,7 @@ mod tests {
             actor: 0,
             handoff_depth: 0,
             flags: 0,
+            looked: 0,
         }
     }
 
@@ -263,6 +283,18 @@ mod tests {
             .flat_map(|chunk| notes.chunk(chunk).to_vec())
             .collect();
         assert_eq!(Notes::restore(0, all), notes);
+    }
+
+    #[test]
+    fn a_look_is_remembered_as_a_distance() {
+        let mut seen = note(1);
+        for (number, last) in [(7, 7), (7, 3), (7, NONE), (70_000, 5_000)] {
+            seen.look(number, last);
+            assert_eq!(seen.last_look(number), last);
+        }
+        seen.look(70_000, 3);
+        assert_eq!(seen.last_look(70_000), NONE, "too far back");
+        assert_eq!(std::mem::size_of::<Note>(), 48);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use schemas::EventRef;
+use schemas::event::Effect;
 
 use crate::config::Config;
 use crate::facts::{Facts, OpenCall};
@@ -136,8 +137,16 @@ pub struct Seen<'a> {
     pub missing: &'a [&'a str],
     /// The call that a result answers.
     pub answered: Option<&'a OpenCall>,
+    /// What the call does; of a result, what its call does; unknown for everything else.
+    pub effect: Effect,
+    /// The event did not say what the call does; the table of `effects` did.
+    pub effect_inferred: bool,
+    /// The call looks at the world: a read that is more than thinking or answering.
+    pub looks: bool,
     /// Somebody says here that the goal of the workflow, or of a task with named checks, is reached.
     pub asserts_success: bool,
+    /// No field says so, words do (`words`): the assertion weighs less.
+    pub from_text: bool,
 }
 
 /// What a signal may look at.

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use schemas::EventRef;
 use schemas::event::{
-    ActorKind, Confidence, Declaration, Effect, ErrorKind, HandoffPhase, Payload, PayloadType,
-    TaskState, ToolStatus,
+    ActorKind, Confidence, Declaration, ErrorKind, HandoffPhase, Payload, PayloadType, TaskState,
+    ToolStatus,
 };
 use schemas::session::SessionStatus;
 
 use crate::config::{Config, us};
+use crate::effects::{self, Known};
 use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
 use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
@@ -20,6 +21,7 @@ use crate::input::Effects;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::patterns::{About, Made};
 use crate::signal::{Scores, Seen, Signals, View};
+use crate::words;
 
 /// Why a session closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +177,16 @@ impl Workflow {
             Payload::ToolResult(result) => self.facts.close_call(result.call_id),
             _ => None,
         };
+        let does = match &event.payload {
+            Payload::ToolCall(call) => {
+                effects::of(call.effect, call.tool, call.arguments, &config.tools)
+            }
+            _ => answered.as_ref().map_or(Known::NONE, |call| Known {
+                effect: call.effect,
+                inferred: call.inferred,
+                looks: call.looks,
+            }),
+        };
         let (causes, inferred) = self.causes(event, actor, answered.as_ref());
         let number = self.notes.next();
         let mut note = self.sum_up(event, actor, &causes, number);
@@ -182,7 +194,8 @@ impl Workflow {
             note.flags |= flag::INFERRED;
         }
         let evidence_before = note.last_evidence;
-        let call_repeated = self.judge_payload(event, answered.as_ref(), number, &mut note, config);
+        let call_repeated =
+            self.judge_payload(event, answered.as_ref(), does, number, &mut note, config);
         let stated = Stated {
             actor,
             event: event.event_id,
@@ -211,6 +224,7 @@ impl Workflow {
             event,
             &stated,
             &mut note,
+            does,
             call_repeated,
             evidence_before,
             limits,
@@ -228,8 +242,9 @@ impl Workflow {
         }
         self.count(event, actor, number, answered.as_ref(), missing.len());
 
-        let asserts_success = self.asserts_success(event);
-        self.facts.declared_success |= asserts_success;
+        let declared = self.asserts_success(event);
+        let from_text = !declared && says_success(event);
+        self.facts.declared_success |= declared;
         self.facts.declared_failure |= declares_failure(event);
         let seen = Seen {
             event,
@@ -238,7 +253,11 @@ impl Workflow {
             causes: &causes,
             missing,
             answered: answered.as_ref(),
-            asserts_success,
+            effect: does.effect,
+            effect_inferred: does.inferred,
+            looks: does.looks,
+            asserts_success: declared || from_text,
+            from_text,
         };
         let changed = self.judge(config, stream_time, effects, |signals, view, out| {
             signals.observe(&seen, view, out)
@@ -426,7 +445,9 @@ impl Workflow {
             actor,
             handoff_depth: 0,
             flags: 0,
+            looked: 0,
         };
+        let mut last_look = NONE;
         for cause in causes {
             let Some(past) = self.notes.get(*cause) else {
                 continue;
@@ -435,6 +456,7 @@ impl Workflow {
             note.last_action = later(note.last_action, past.last_action);
             note.last_check = later(note.last_check, past.last_check);
             note.last_evidence = later(note.last_evidence, past.last_evidence);
+            last_look = later(last_look, past.last_look(*cause));
             note.trigger = later(
                 note.trigger,
                 if past.actor == actor {
@@ -445,6 +467,7 @@ impl Workflow {
             );
             note.handoff_depth = note.handoff_depth.max(past.handoff_depth);
         }
+        note.look(number, last_look);
         debug_assert!(causes.iter().all(|cause| *cause < number));
         note
     }
@@ -455,6 +478,7 @@ impl Workflow {
         &mut self,
         event: &EventRef<'_>,
         answered: Option<&OpenCall>,
+        does: Known,
         number: u32,
         note: &mut Note,
         config: &Config,
@@ -463,7 +487,7 @@ impl Workflow {
             Payload::ToolCall(call) => {
                 note.flags |= flag::CALL;
                 note.print = fingerprint::call(call.tool, call.arguments, &config.volatile_keys);
-                if matches!(call.effect, Effect::Write | Effect::Destructive) {
+                if does.acts() {
                     note.flags |= flag::ACTION;
                     note.last_action = number;
                 }
@@ -472,6 +496,9 @@ impl Workflow {
             Payload::ToolResult(result) => {
                 note.flags |= flag::RESULT;
                 if result.status == ToolStatus::Ok {
+                    if does.looks {
+                        note.look(number, number);
+                    }
                     note.print = fingerprint::result(result.result, &config.volatile_keys);
                     if !self.notes.has_print(note.print) {
                         note.flags |= flag::EVIDENCE;
@@ -502,6 +529,7 @@ impl Workflow {
         event: &EventRef<'_>,
         stated: &Stated<'_>,
         note: &mut Note,
+        does: Known,
         call_repeated: bool,
         evidence_before: u32,
         limits: &crate::config::Limits,
@@ -526,10 +554,12 @@ impl Workflow {
                         event: event.event_id.into(),
                         tool: cut(call.tool, limits.text_chars_max),
                         target: call.target.map(|target| cut(target, limits.text_chars_max)),
-                        effect: call.effect,
+                        effect: does.effect,
+                        inferred: does.inferred,
                         actor: stated.actor,
                         at: event.occurred_at,
                         result: None,
+                        failed: false,
                     };
                     facts.act(action, limits);
                 }
@@ -547,7 +577,9 @@ impl Workflow {
                     note: stated.note,
                     actor: stated.actor,
                     at: event.occurred_at,
-                    effect: call.effect,
+                    effect: does.effect,
+                    inferred: does.inferred,
+                    looks: does.looks,
                     repeated: call_repeated,
                     tokens,
                     cost_usd: usage.and_then(|usage| usage.cost_usd).unwrap_or(0.0),
@@ -563,6 +595,7 @@ impl Workflow {
                     .find(|action| action.key == key)
                 {
                     action.result = Some(event.event_id.into());
+                    action.failed = result.status != ToolStatus::Ok;
                 }
                 progress = note.is(flag::EVIDENCE) && !call_repeated;
             }
@@ -709,6 +742,20 @@ impl Workflow {
             newest.marks |= marks;
         }
         changed
+    }
+}
+
+/// An agent's words, where it has not set the field.
+fn says_success(event: &EventRef<'_>) -> bool {
+    if event.actor.kind != ActorKind::Agent {
+        return false;
+    }
+    match &event.payload {
+        Payload::Text(text) => {
+            text.declares.is_none() && words::declares(text.content) == Some(Declaration::Success)
+        }
+        Payload::ToolCall(call) => words::is_final_answer(call.tool),
+        _ => false,
     }
 }
 

@@ -1,6 +1,7 @@
-//! What names show: who is a person or a machine, and what a tool does. Published tables, nothing learned.
+//! What names show: who is a person or a machine. A published table, nothing learned. What a tool does is not guessed
+//! here: the event says `unknown`, and the session core has the one table of effects.
 
-use schemas::event::{Actor, ActorKind, Effect};
+use schemas::event::{Actor, ActorKind};
 
 /// Names of people, in lower case.
 const HUMANS: &[&str] = &[
@@ -26,47 +27,6 @@ const SYSTEMS: &[&str] = &[
     "tools",
     "function",
 ];
-/// First words of names of tools that only look.
-const READING: &[&str] = &[
-    "get",
-    "list",
-    "read",
-    "search",
-    "find",
-    "fetch",
-    "lookup",
-    "look",
-    "query",
-    "view",
-    "visit",
-    "inspect",
-    "show",
-    "count",
-    "check",
-    "calculate",
-    "think",
-    "page",
-    "glob",
-    "grep",
-    "websearch",
-    "webfetch",
-];
-/// First words of names of tools that change something.
-const WRITING: &[&str] = &[
-    "create", "update", "write", "edit", "modify", "book", "send", "add", "set", "insert",
-    "exchange", "return", "post", "put", "upload", "deploy",
-];
-/// First words of names of tools that destroy something or take it back.
-const DESTROYING: &[&str] = &[
-    "delete",
-    "remove",
-    "drop",
-    "cancel",
-    "rollback",
-    "revert",
-    "terminate",
-    "purge",
-];
 
 /// The actor of this name; an agent unless its name says otherwise.
 pub(super) fn actor(name: &str) -> Actor {
@@ -84,25 +44,6 @@ pub(super) fn actor(name: &str) -> Actor {
         version: None,
         team: None,
     }
-}
-
-/// What a tool does, by the first word of its name (`get_user`, `WebSearch`); unknown where that says nothing.
-pub(super) fn effect(tool: &str) -> Effect {
-    let first = tool
-        .split(['_', '-', '.', ' ', '/'])
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
-    for (words, effect) in [
-        (READING, Effect::Read),
-        (WRITING, Effect::Write),
-        (DESTROYING, Effect::Destructive),
-    ] {
-        if words.contains(&first.as_str()) {
-            return effect;
-        }
-    }
-    Effect::Unknown
 }
 
 #[cfg(test)]
@@ -124,24 +65,5 @@ mod tests {
             kinds,
             ["human", "system", "system", "agent", "agent", "human"]
         );
-    }
-
-    #[test]
-    fn the_first_word_of_a_tool_tells_what_it_does() {
-        let effects = [
-            ("get_user_details", Effect::Read),
-            ("WebSearch", Effect::Read),
-            ("cancel_reservation", Effect::Destructive),
-            ("update_reservation_flights", Effect::Write),
-            ("Write", Effect::Write),
-            ("Bash", Effect::Unknown),
-            ("TodoWrite", Effect::Unknown),
-            ("python_interpreter", Effect::Unknown),
-            ("getaway", Effect::Unknown),
-            ("", Effect::Unknown),
-        ];
-        for (tool, expected) in effects {
-            assert_eq!(effect(tool), expected, "{tool}");
-        }
     }
 }

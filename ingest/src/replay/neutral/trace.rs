@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use schemas::Event;
 use schemas::event::{
-    ActorKind, Claim, ClaimKind, ErrorKind, ErrorPayload, Handoff, HandoffMode, HandoffPhase,
-    Payload, Task, TaskState, Text, Thought, ToolCall, ToolResult, ToolStatus,
+    ActorKind, Claim, ClaimKind, Effect, ErrorKind, ErrorPayload, Handoff, HandoffMode,
+    HandoffPhase, Payload, Task, TaskState, Text, Thought, ToolCall, ToolResult, ToolStatus,
 };
 use schemas::headers::write_traceparent;
 use schemas::id::derived_event_id;
@@ -135,7 +135,7 @@ impl Trace {
             .call(&said(line, &tool), event_id, &call_id, follows_call);
         ToolCall {
             call_id,
-            effect: names::effect(&tool),
+            effect: Effect::Unknown,
             tool,
             arguments: line.args.as_ref().map_or_else(|| "{}".to_owned(), any_text),
             target: None,

@@ -6,9 +6,13 @@
 //! ok result that the workflow had not seen and no statement by a person, listed in the assertion's `evidence` or in
 //! its causal past since the handoff. Kinds: `raised`, `qualifier_dropped` (A had a level, B has none), `relabelled`
 //! (a hypothesis became a fact). Warning; critical once a write or destructive call follows from the assertion.
+//! Claims without ids match by their words. Where a claim has no level, its words are read by the published list
+//! (docs/words.md): its statement, else the text around the one claim; where a handoff has no claims, its short reason,
+//! against what the receiver says first with most of its words. What rests on words has the kind `from_text`, and is
+//! information; a warning once acted on. What rests on an effect that the table inferred has the kind `inferred`.
 //! Example: diagnostic hands over “pool exhausted” with medium confidence, remediation acts on it as confirmed.
 //! Order: follows from causes alone; any order of arrival that keeps each actor's own ends in the same findings.
-//! Bound: 64 claims under watch, 32 assertions that an action may follow from.
+//! Bound: 64 claims and 16 reasons under watch, 32 assertions that an action may follow from.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +24,16 @@ use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
 use crate::notes::{flag, is_after};
 use crate::signal::{Seen, Signal, View};
+use crate::words;
 
 const HARDENING: &str = "confidence_hardening";
 const WATCHES_MAX: usize = 64;
 const HARDENED_MAX: usize = 32;
+const REASONS_MAX: usize = 16;
+/// Events of the receiver in which a reason may come back; later it is another story.
+const REASON_EVENTS: u8 = 8;
+/// Share of a reason's words that make a text the same statement.
+const SAME_WORDS: f64 = 0.6;
 
 /// When the signal speaks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +55,7 @@ impl Default for Settings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConfidenceHardening {
     watches: Vec<Watch>,
+    reasons: Vec<Reason>,
     hardened: Vec<Hardened>,
 }
 
@@ -60,6 +71,17 @@ struct Watch {
     kind: ClaimKind,
     probability: Option<f64>,
     confidence: Option<Confidence>,
+    /// The level stands in words alone.
+    from_text: bool,
+}
+
+/// The reason of a handoff without claims, which says how sure it is in words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Reason {
+    words: Vec<u32>,
+    statement: Box<str>,
+    watch: Watch,
+    events_left: u8,
 }
 
 /// An assertion that was surer than what was handed over, until an action follows from it.
@@ -71,20 +93,23 @@ struct Hardened {
     from: u16,
     to: u16,
     mark: u64,
+    from_text: bool,
 }
 
 impl Signal for ConfidenceHardening {
     fn observe(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         match &seen.event.payload {
             Payload::Handoff(handoff) => self.hand_over(handoff, seen, view),
-            Payload::ToolCall(call)
-                if matches!(call.effect, Effect::Write | Effect::Destructive) =>
-            {
+            Payload::ToolCall(_) if matches!(seen.effect, Effect::Write | Effect::Destructive) => {
                 self.act_on(seen, view, out);
             }
             payload => {
-                for claim in payload.claims() {
+                let claims = payload.claims();
+                for claim in claims {
                     self.restate(claim, seen, view, out);
+                }
+                if claims.is_empty() && !self.reasons.is_empty() {
+                    self.say_again(seen, view, out);
                 }
             }
         }
@@ -111,12 +136,16 @@ impl ConfidenceHardening {
         match handoff.phase {
             HandoffPhase::Rejected | HandoffPhase::Expired => {
                 self.watches.retain(|watch| watch.handoff != id);
+                self.reasons.retain(|reason| reason.watch.handoff != id);
                 return;
             }
             HandoffPhase::Accepted => {
                 // The claims may have come with the offer; what is learned from here on is new.
-                for watch in self.watches.iter_mut().filter(|watch| watch.handoff == id) {
-                    watch.since = seen.number;
+                let reasons = self.reasons.iter_mut().map(|reason| &mut reason.watch);
+                for watch in self.watches.iter_mut().chain(reasons) {
+                    if watch.handoff == id {
+                        watch.since = seen.number;
+                    }
                 }
             }
             HandoffPhase::Offered => {}
@@ -128,6 +157,7 @@ impl ConfidenceHardening {
             if self.watches.len() >= WATCHES_MAX {
                 self.watches.remove(0);
             }
+            let (confidence, from_text) = level_of(claim, seen);
             self.watches.push(Watch {
                 key,
                 handoff: id,
@@ -137,9 +167,65 @@ impl ConfidenceHardening {
                 since: seen.number,
                 kind: claim.kind,
                 probability: claim.probability,
-                confidence: claim.confidence,
+                confidence,
+                from_text,
             });
         }
+        if handoff.claims.is_empty()
+            && let Some(confidence) = words::confidence(handoff.reason)
+            && let Some(words) = words::sketch(handoff.reason)
+            && !self.reasons.iter().any(|reason| reason.watch.handoff == id)
+        {
+            if self.reasons.len() >= REASONS_MAX {
+                self.reasons.remove(0);
+            }
+            self.reasons.push(Reason {
+                words,
+                statement: cut(handoff.reason, view.config.limits.text_chars_max),
+                watch: Watch {
+                    key: 0,
+                    handoff: id,
+                    handoff_event: seen.event.event_id.into(),
+                    from: known.from,
+                    to: known.to,
+                    since: seen.number,
+                    kind: ClaimKind::Hypothesis,
+                    probability: None,
+                    confidence: Some(confidence),
+                    from_text: true,
+                },
+                events_left: REASON_EVENTS,
+            });
+        }
+    }
+
+    /// The receiver says again what the reason of a handoff said, in about the same words.
+    fn say_again(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
+        let Some(said) = said(seen) else { return };
+        let mut again = None;
+        for (at, reason) in self.reasons.iter_mut().enumerate() {
+            if reason.watch.to == seen.note.actor {
+                reason.events_left = reason.events_left.saturating_sub(1);
+                if again.is_none() && words::share_of(&reason.words, said) >= SAME_WORDS {
+                    again = Some(at);
+                }
+            }
+        }
+        if let Some(at) = again {
+            let reason = self.reasons.remove(at);
+            let claim = Claim {
+                hypothesis_id: None,
+                statement: &*reason.statement,
+                kind: ClaimKind::Hypothesis,
+                probability: None,
+                confidence: words::confidence(said),
+                evidence: Vec::new(),
+                refines: None,
+                refutes: None,
+            };
+            self.compare(&reason.watch, &claim, true, seen, view, out);
+        }
+        self.reasons.retain(|reason| reason.events_left > 0);
     }
 
     fn restate(
@@ -159,13 +245,35 @@ impl ConfidenceHardening {
         };
         // Only the first level after the handoff counts.
         let watch = self.watches.remove(at);
-        let kinds = kinds(
-            &watch,
+        let (confidence, from_text) = level_of(claim, seen);
+        let claim = Claim {
+            confidence,
+            ..claim.clone()
+        };
+        self.compare(&watch, &claim, from_text, seen, view, out);
+    }
+
+    /// The first level after the handoff against the last before it.
+    fn compare(
+        &mut self,
+        watch: &Watch,
+        claim: &Claim<&str>,
+        from_text: bool,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
+        let mut kinds = kinds(
+            watch,
             claim,
             view.settings.confidence_hardening.probability_rise,
         );
-        if kinds.is_empty() || has_new_evidence(&watch, claim, seen, view) {
+        if kinds.is_empty() || has_new_evidence(watch, claim, seen, view) {
             return;
+        }
+        let from_text = watch.from_text || from_text;
+        if from_text {
+            kinds.push("from_text");
         }
         let (from, to) = (view.actor(watch.from), view.actor(watch.to));
         let change = format!(
@@ -184,8 +292,12 @@ impl ConfidenceHardening {
         out.report(Finding {
             signal: HARDENING,
             subject: subject.to_string(),
-            severity: Some(Severity::Warning),
-            score: score(&watch, claim),
+            severity: Some(if from_text {
+                Severity::Info
+            } else {
+                Severity::Warning
+            }),
+            score: score(watch, claim) - if from_text { 0.2 } else { 0.0 },
             kinds,
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
@@ -220,6 +332,7 @@ impl ConfidenceHardening {
                 from,
                 to,
                 mark,
+                from_text,
             });
         }
     }
@@ -240,9 +353,17 @@ impl ConfidenceHardening {
             out.report(Finding {
                 signal: HARDENING,
                 subject: hardened.subject.to_string(),
-                severity: Some(Severity::Critical),
-                score: 0.95,
-                kinds: vec!["acted_on"],
+                severity: Some(if hardened.from_text {
+                    Severity::Warning
+                } else {
+                    Severity::Critical
+                }),
+                score: if hardened.from_text { 0.75 } else { 0.95 },
+                kinds: if seen.effect_inferred {
+                    vec!["acted_on", "inferred"]
+                } else {
+                    vec!["acted_on"]
+                },
                 at: seen.event.occurred_at,
                 proved_by: Some(seen.event.event_id.to_owned()),
                 evidence: vec![seen.event.event_id.to_owned()],
@@ -255,7 +376,7 @@ impl ConfidenceHardening {
                     "{} called {} ({}){target} on a claim that got surer on its way: {}, with no new evidence: “{}”",
                     view.actor(seen.note.actor),
                     call.tool,
-                    call.effect,
+                    seen.effect,
                     hardened.change,
                     hardened.statement
                 ),
@@ -263,6 +384,30 @@ impl ConfidenceHardening {
                 ..Finding::default()
             });
         }
+    }
+}
+
+/// How sure a claim is: by its field, else by the words of its statement, else by those around it where it is the only
+/// claim. True where words say it.
+fn level_of(claim: &Claim<&str>, seen: &Seen<'_>) -> (Option<Confidence>, bool) {
+    if claim.confidence.is_some() || claim.probability.is_some() {
+        return (claim.confidence, false);
+    }
+    let by_words = words::confidence(claim.statement).or_else(|| {
+        let alone = seen.event.payload.claims().len() == 1;
+        said(seen).filter(|_| alone).and_then(words::confidence)
+    });
+    (by_words, by_words.is_some())
+}
+
+/// What an event says in words.
+fn said<'a>(seen: &Seen<'a>) -> Option<&'a str> {
+    match &seen.event.payload {
+        Payload::Text(text) => Some(text.content),
+        Payload::Thought(thought) => Some(thought.content),
+        Payload::Task(task) => Some(task.intent),
+        Payload::Handoff(handoff) => Some(handoff.reason),
+        _ => None,
     }
 }
 

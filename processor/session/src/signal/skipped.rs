@@ -116,7 +116,8 @@ impl Signal for Skipped {
             self.weigh(claim, seen, view, out);
         }
         self.resolve(seen, view, out);
-        if seen.asserts_success {
+        // Words alone do not end the work: who says “fixed” on the way still looks at the rest.
+        if seen.asserts_success && !seen.from_text {
             self.tell(Some(seen), view, out);
         }
     }
@@ -175,7 +176,7 @@ impl Skipped {
         let (what, target) = match &seen.event.payload {
             Payload::Text(text) if text.declares.is_none() => (text.content.to_owned(), None),
             Payload::Error(error) => (error.message.to_owned(), None),
-            Payload::ToolCall(call) if call.effect != Effect::Read => (
+            Payload::ToolCall(call) if seen.effect != Effect::Read => (
                 format!("{} {}", call.tool, call.target.unwrap_or(""))
                     .trim_end()
                     .to_owned(),

@@ -69,7 +69,7 @@ impl Signal for UnverifiedSuccess {
             }
             _ => {}
         }
-        if seen.asserts_success {
+        if seen.asserts_success && !seen.from_text {
             self.assert(seen, view, out);
         }
     }

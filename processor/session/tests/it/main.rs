@@ -8,3 +8,4 @@ mod order;
 mod patterns;
 mod signals;
 mod support;
+mod words;
