@@ -14,6 +14,7 @@
 //! signals see every workflow in causal order whatever order it arrived in.
 
 pub mod config;
+pub mod dwell;
 pub mod facts;
 pub mod finding;
 pub mod fingerprint;
@@ -24,6 +25,7 @@ mod rows;
 mod shard;
 pub mod signal;
 mod snapshot;
+pub mod sojourns;
 pub mod workflow;
 
 pub use config::Config;

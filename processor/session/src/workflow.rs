@@ -18,6 +18,7 @@ use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::signal::{Scores, Seen, Signals, View};
+use crate::sojourns::Sojourns;
 
 /// Why a session closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,14 @@ pub struct Workflow {
     /// Chunks of notes that were let go and are to be deleted from the changelog.
     #[serde(skip)]
     pub chunks_gone: Vec<u32>,
+}
+
+/// What lies around a workflow while it takes something in.
+pub struct Around<'a> {
+    /// Where anomalies go.
+    pub anomalies: &'a mut Vec<Anomaly>,
+    /// What the partition has learnt of usual lengths.
+    pub sojourns: &'a mut Sojourns,
 }
 
 /// An event that waits for a cause.
@@ -153,7 +162,7 @@ impl Workflow {
         missing: &[&str],
         stream_time: i64,
         config: &Config,
-        anomalies: &mut Vec<Anomaly>,
+        around: &mut Around<'_>,
     ) {
         let limits = &config.limits;
         self.active_at = stream_time;
@@ -221,7 +230,7 @@ impl Workflow {
             answered: answered.as_ref(),
             asserts_success,
         };
-        let changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+        let changed = self.judge(config, stream_time, around, |signals, view, out| {
             signals.observe(&seen, view, out)
         });
         self.revision += 1;
@@ -238,7 +247,7 @@ impl Workflow {
         &mut self,
         stream_time: i64,
         config: &Config,
-        anomalies: &mut Vec<Anomaly>,
+        around: &mut Around<'_>,
     ) -> bool {
         if self.status == SessionStatus::Closed {
             return false;
@@ -249,12 +258,12 @@ impl Workflow {
             .deadline()
             .is_some_and(|deadline| deadline <= stream_time)
         {
-            changed = self.judge(config, stream_time, anomalies, |signals, view, out| {
+            changed = self.judge(config, stream_time, around, |signals, view, out| {
                 signals.pass_time(view, out)
             });
         }
         if self.held.is_empty() && self.closes_at(config) <= stream_time {
-            self.judge(config, stream_time, anomalies, |signals, view, out| {
+            self.judge(config, stream_time, around, |signals, view, out| {
                 signals.close(view, out)
             });
             self.status = SessionStatus::Closed;
@@ -277,12 +286,14 @@ impl Workflow {
     }
 
     /// Running scores of its signals.
-    pub fn scores(&self, config: &Config, stream_time: i64) -> Scores {
+    pub fn scores(&self, config: &Config, stream_time: i64, sojourns: &Sojourns) -> Scores {
         let view = View {
             facts: &self.facts,
             notes: &self.notes,
             config,
             settings: config.signals.of(self.workflow_type.as_deref()),
+            workflow_type: self.workflow_type.as_deref(),
+            sojourns,
             stream_time,
         };
         let mut scores = Scores::default();
@@ -637,14 +648,14 @@ impl Workflow {
         &mut self,
         config: &Config,
         stream_time: i64,
-        anomalies: &mut Vec<Anomaly>,
+        around: &mut Around<'_>,
         judge: impl FnOnce(&mut Signals, &View<'_>, &mut Reporter<'_>),
     ) -> bool {
         let mut truncated = self.facts.truncated;
         let settings = config.signals.of(self.workflow_type.as_deref());
         let mut out = Reporter {
             findings: &mut self.findings,
-            effects: anomalies,
+            effects: around.anomalies,
             truncated: &mut truncated,
             limits: &config.limits,
             workflow_id: &self.id,
@@ -658,11 +669,16 @@ impl Workflow {
             notes: &self.notes,
             config,
             settings,
+            workflow_type: self.workflow_type.as_deref(),
+            sojourns: around.sojourns,
             stream_time,
         };
         judge(&mut self.signals, &view, &mut out);
         let (marks, changed) = (out.marks_wanted, out.changed);
         self.facts.truncated = truncated;
+        for stay in self.signals.take_ended() {
+            around.sojourns.add(stay);
+        }
         if marks != 0
             && let Some(newest) = self.notes.newest_mut()
         {
