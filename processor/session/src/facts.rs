@@ -44,9 +44,11 @@ pub enum Limit {
     Anomalies,
     /// More marked events than a note has bits.
     Marks,
+    /// The bound that the page of a signal names.
+    SignalState,
 }
 
-const LIMITS: [(Limit, &str); 12] = [
+const LIMITS: [(Limit, &str); 13] = [
     (Limit::Notes, "notes_max"),
     (Limit::Actors, "actors_max"),
     (Limit::Tasks, "tasks_max"),
@@ -59,6 +61,7 @@ const LIMITS: [(Limit, &str); 12] = [
     (Limit::HeldEvents, "held_events_max"),
     (Limit::Anomalies, "anomalies_max"),
     (Limit::Marks, "marks_max"),
+    (Limit::SignalState, "signal_state_max"),
 ];
 
 impl Truncated {
@@ -106,8 +109,6 @@ pub struct Facts {
     pub handoff_depth_max: u16,
     /// A to B and back on one task with no progress between.
     pub return_edges: u32,
-    /// Times that an actor changed its hypothesis on a task.
-    pub revisions: u32,
     /// Calls with a fingerprint seen before.
     pub calls_repeated: u32,
     /// Events that were progress.
@@ -511,22 +512,9 @@ impl Facts {
             .find(|belief| belief.actor == actor && belief.key == key)
     }
 
-    /// Takes in what an actor claims. Counts a revision where it leaves another hypothesis on the same task.
+    /// Takes in what an actor claims.
     pub fn believe(&mut self, claim: &Claim<&str>, stated: &Stated<'_>, limits: &Limits) {
         let key = claim_key(claim);
-        let revised = claim.kind == ClaimKind::Hypothesis
-            && claim.refines.is_none()
-            && self
-                .beliefs
-                .iter()
-                .filter(|belief| belief.actor == stated.actor && belief.task == stated.task)
-                .max_by_key(|belief| belief.note)
-                .is_some_and(|belief| {
-                    belief.key != key
-                        && belief.kind == ClaimKind::Hypothesis
-                        && belief.note != stated.note
-                });
-        self.revisions += u32::from(revised);
         let place = self
             .beliefs
             .iter()

@@ -45,6 +45,11 @@ pub fn statement(text: &str) -> u64 {
     xxh3_64_with_seed(words.trim_end().as_bytes(), SEED_STATEMENT)
 }
 
+/// Hash of two names that belong together.
+pub fn pair(a: &str, b: &str) -> u64 {
+    mix(id(a), id(b))
+}
+
 /// Zero stands for "no fingerprint" in a note.
 fn nonzero(hash: u64) -> u64 {
     if hash == 0 { 1 } else { hash }

@@ -16,6 +16,7 @@
 //! signals see every workflow in causal order whatever order it arrived in.
 
 pub mod config;
+pub mod dwell;
 pub mod effects;
 pub mod facts;
 pub mod finding;
@@ -28,6 +29,7 @@ mod rows;
 mod shard;
 pub mod signal;
 mod snapshot;
+pub mod sojourns;
 pub mod words;
 pub mod workflow;
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const CHUNK_NOTES: usize = 64;
 /// No note.
 pub const NONE: u32 = u32::MAX;
+/// Steps back over other actors that [`Notes::follows`] makes.
+const HOPS_MAX: usize = 8;
 /// Up to here a scan is quicker and smaller than a map.
 const SCAN_NOTES_MAX: usize = 64;
 
@@ -148,6 +150,26 @@ impl Notes {
                 .rposition(|note| note.id == id)
                 .map(|at| self.first + at as u32),
         }
+    }
+
+    /// Whether an event is known to follow from the event `number` of `actor`: it is by the same actor, or the chain of
+    /// nearest ancestors by other actors comes to that actor, then or later. An actor's own events keep their order
+    /// whatever the order of arrival, so the answer does, too. A chain longer than eight says no.
+    pub fn follows(&self, note: &Note, actor: u16, number: u32) -> bool {
+        if note.actor == actor {
+            return true;
+        }
+        let mut trigger = note.trigger;
+        for _ in 0..HOPS_MAX {
+            let Some(past) = self.get(trigger) else {
+                return false;
+            };
+            if past.actor == actor {
+                return trigger >= number;
+            }
+            trigger = past.trigger;
+        }
+        false
     }
 
     /// Whether a call or a result with this fingerprint is known.

@@ -1,7 +1,8 @@
 //! Changelog rows: how the state of a shard is written down and put back (P-1).
 //!
 //! A workflow is a header row, which holds its open chunk of notes, and full chunks of notes, written once. So the cost
-//! of a commit does not grow with the length of the workflow. Values begin with a version; a shard does not start on
+//! of a commit does not grow with the length of the workflow. What a partition has learnt over its workflows is a row
+//! for each kind of stay. Values begin with a version; a shard does not start on
 //! rows of another version, because guessing at state would be worse than rebuilding it from the events.
 
 use std::collections::BTreeMap;
@@ -10,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Commit;
 use crate::notes::{CHUNK_NOTES, Note, Notes};
+use crate::sojourns::Sketch;
 use crate::workflow::Workflow;
 
 /// Version of the layout of the rows' values. Grows with every change of the state's types.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A changelog row that cannot be put back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,7 @@ pub(crate) enum RowKey<'a> {
     Header(&'a str),
     Chunk(&'a str, u32),
     Forgotten(u64),
+    Sojourn(u64),
 }
 
 impl RowKey<'_> {
@@ -68,6 +71,7 @@ impl RowKey<'_> {
                 [b"c", chunk.to_be_bytes().as_slice(), id.as_bytes()].concat()
             }
             Self::Forgotten(hash) => [b"f", hash.to_be_bytes().as_slice()].concat(),
+            Self::Sojourn(kind) => [b"s", kind.to_be_bytes().as_slice()].concat(),
         }
     }
 
@@ -83,6 +87,7 @@ impl RowKey<'_> {
                 ))
             }
             b'f' => Some(RowKey::Forgotten(u64::from_be_bytes(rest.try_into().ok()?))),
+            b's' => Some(RowKey::Sojourn(u64::from_be_bytes(rest.try_into().ok()?))),
             _ => None,
         }
     }
@@ -102,7 +107,7 @@ struct Header {
     workflow: Workflow,
 }
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
     bytes.push(VERSION);
     postcard::to_extend(value, bytes)
@@ -188,12 +193,14 @@ pub(crate) struct Restoring {
     headers: BTreeMap<String, Vec<u8>>,
     chunks: BTreeMap<(String, u32), Vec<u8>>,
     forgotten: hashbrown::HashSet<u64>,
+    sojourns: BTreeMap<u64, Vec<u8>>,
 }
 
 /// What the rows held.
 pub(crate) struct Restored {
     pub(crate) workflows: Vec<Workflow>,
     pub(crate) forgotten: Vec<u64>,
+    pub(crate) sojourns: Vec<(u64, Sketch)>,
 }
 
 impl Restoring {
@@ -219,6 +226,12 @@ impl Restoring {
             }
             (RowKey::Forgotten(hash), None) => {
                 self.forgotten.remove(&hash);
+            }
+            (RowKey::Sojourn(kind), Some(value)) => {
+                self.sojourns.insert(kind, value.to_vec());
+            }
+            (RowKey::Sojourn(kind), None) => {
+                self.sojourns.remove(&kind);
             }
         }
         Ok(())
@@ -246,9 +259,14 @@ impl Restoring {
         // The changelog does not keep the order in which they were let go; any order serves as well.
         let mut forgotten: Vec<u64> = self.forgotten.into_iter().collect();
         forgotten.sort_unstable();
+        let sojourns = std::mem::take(&mut self.sojourns).into_iter();
+        let sojourns = sojourns
+            .map(|(kind, bytes)| Ok((kind, decode("(usual lengths)", &bytes)?)))
+            .collect::<Result<_, RestoreError>>()?;
         Ok(Restored {
             workflows,
             forgotten,
+            sojourns,
         })
     }
 }

@@ -17,7 +17,8 @@ use crate::fingerprint;
 use crate::input::{Commit, Counters, Effects, Input, Verdict};
 use crate::rows::{self, Packed, RestoreError, RowKey};
 use crate::snapshot;
-use crate::workflow::{Held, Workflow};
+use crate::sojourns::Sojourns;
+use crate::workflow::{Around, Held, Workflow};
 
 /// Bytes of events that one workflow may hold back while they wait for a cause.
 const HELD_BYTES_MAX: usize = 1024 * 1024;
@@ -34,6 +35,7 @@ pub struct Shard {
     /// Workflows that changed since the last commit, in order.
     dirty: Vec<Arc<str>>,
     forgotten: Forgotten,
+    sojourns: Sojourns,
     deleted: Vec<Vec<u8>>,
     /// How many slots are `behind`.
     behind: usize,
@@ -81,6 +83,7 @@ impl Shard {
             closed: BTreeSet::new(),
             dirty: Vec::new(),
             forgotten: Forgotten::default(),
+            sojourns: Sojourns::default(),
             deleted: Vec::new(),
             behind: 0,
             counters: Counters::default(),
@@ -177,8 +180,12 @@ impl Shard {
             }
         }
         let missing = missing_ids(event, &missing);
-        workflow.take(event, &missing, stream_time, &config, effects);
-        release(workflow, event_id, stream_time, &config, effects);
+        let around = &mut Around {
+            effects,
+            sojourns: &mut self.sojourns,
+        };
+        workflow.take(event, &missing, stream_time, &config, around);
+        release(workflow, event_id, stream_time, &config, around);
         self.counters.applied += 1;
         self.touch(&id);
         Verdict::Applied
@@ -252,8 +259,12 @@ impl Shard {
         }
         let revision = workflow.revision;
         let was_urgent = workflow.urgent;
-        give_up_waiting(workflow, stream_time, &config, effects);
-        workflow.pass_time(stream_time, &config, effects);
+        let around = &mut Around {
+            effects,
+            sojourns: &mut self.sojourns,
+        };
+        give_up_waiting(workflow, stream_time, &config, around);
+        workflow.pass_time(stream_time, &config, around);
         let changed = workflow.revision != revision || workflow.urgent != was_urgent;
         if let (Some(closed_at), true) = (workflow.closed_at, changed)
             && self.closed.insert((closed_at, Arc::clone(id)))
@@ -303,6 +314,10 @@ impl Shard {
                 RowKey::Forgotten(hash).encode(),
                 remembered.then(|| vec![1]),
             ));
+        }
+        for (kind, sketch) in self.sojourns.changed() {
+            let value = sketch.map(rows::encode);
+            commit.rows.push((RowKey::Sojourn(kind).encode(), value));
         }
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
@@ -378,6 +393,7 @@ impl Shard {
             self.forgotten.set.insert(hash);
             self.forgotten.order.push_back(hash);
         }
+        self.sojourns = Sojourns::restore(restored.sojourns);
         for workflow in restored.workflows {
             let id: Arc<str> = (*workflow.id).into();
             if let Some(closed_at) = workflow.closed_at {
@@ -410,11 +426,13 @@ impl Shard {
     /// anomaly's signal; empty where the workflow is not known.
     pub fn scores(&self, workflow_id: &str) -> Vec<(&'static str, f64)> {
         match self.workflows.get(workflow_id).map(|slot| &slot.state) {
-            Some(State::Live(workflow)) => {
-                workflow.scores(&self.config, self.stream_time).into_vec()
-            }
+            Some(State::Live(workflow)) => workflow
+                .scores(&self.config, self.stream_time, &self.sojourns)
+                .into_vec(),
             Some(State::Packed(packed)) => packed.unpack().map_or_else(Vec::new, |workflow| {
-                workflow.scores(&self.config, self.stream_time).into_vec()
+                workflow
+                    .scores(&self.config, self.stream_time, &self.sojourns)
+                    .into_vec()
             }),
             None => Vec::new(),
         }
@@ -459,6 +477,11 @@ impl Shard {
                 .order
                 .iter()
                 .map(|hash| (RowKey::Forgotten(*hash).encode(), vec![1])),
+        );
+        all.extend(
+            self.sojourns
+                .all()
+                .map(|(kind, sketch)| (RowKey::Sojourn(kind).encode(), rows::encode(sketch))),
         );
         all.sort_unstable();
         all
@@ -523,7 +546,7 @@ fn release(
     arrived: u64,
     stream_time: i64,
     config: &Config,
-    effects: &mut Effects,
+    around: &mut Around<'_>,
 ) {
     let mut arrived = vec![arrived];
     while let Some(id) = arrived.pop() {
@@ -539,7 +562,7 @@ fn release(
             .position(|held| held.missing.is_empty())
         {
             let held = workflow.held.remove(at);
-            take_held(workflow, &held, stream_time, config, effects);
+            take_held(workflow, &held, stream_time, config, around);
             arrived.push(held.id);
         }
     }
@@ -550,7 +573,7 @@ fn give_up_waiting(
     workflow: &mut Workflow,
     stream_time: i64,
     config: &Config,
-    effects: &mut Effects,
+    around: &mut Around<'_>,
 ) {
     while let Some(at) = workflow
         .held
@@ -558,8 +581,8 @@ fn give_up_waiting(
         .position(|held| held.until <= stream_time)
     {
         let held = workflow.held.remove(at);
-        take_held(workflow, &held, stream_time, config, effects);
-        release(workflow, held.id, stream_time, config, effects);
+        take_held(workflow, &held, stream_time, config, around);
+        release(workflow, held.id, stream_time, config, around);
     }
 }
 
@@ -568,11 +591,11 @@ fn take_held(
     held: &Held,
     stream_time: i64,
     config: &Config,
-    effects: &mut Effects,
+    around: &mut Around<'_>,
 ) {
     // The bytes are our own encoding of an event that was valid.
     if let Ok(event) = Decoder::default().event(&held.event) {
         let missing = missing_ids(&event, &workflow.missing(&event));
-        workflow.take(&event, &missing, stream_time, config, effects);
+        workflow.take(&event, &missing, stream_time, config, around);
     }
 }

@@ -6,12 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use schemas::EventRef;
-use schemas::event::Effect;
+use schemas::event::{Claim, Effect};
 
 use crate::config::Config;
 use crate::facts::{Facts, OpenCall};
 use crate::finding::Reporter;
-use crate::notes::{Note, Notes};
+use crate::fingerprint;
+use crate::notes::{Note, Notes, flag, is_after};
+use crate::sojourns::Sojourns;
 
 /// Declares the modules of the signals and the struct that holds and calls them.
 macro_rules! signals {
@@ -57,6 +59,23 @@ macro_rules! signals {
                 [$(self.$module.deadline()),+].into_iter().flatten().min()
             }
 
+            pub(crate) fn revisions(&self) -> &revisions::Revisions {
+                &self.revisions
+            }
+
+            pub(crate) fn stagnation(&self) -> &stagnation::Stagnation {
+                &self.stagnation
+            }
+
+            pub(crate) fn handoff_fidelity(&self) -> &handoff_fidelity::HandoffFidelity {
+                &self.handoff_fidelity
+            }
+
+            /// Stays that are over and that the partition has not learnt from yet.
+            pub(crate) fn take_ended(&mut self) -> Vec<crate::sojourns::Stay> {
+                self.stagnation.take_ended()
+            }
+
             pub(crate) fn skipped(&self) -> &skipped::Skipped {
                 &self.skipped
             }
@@ -66,9 +85,14 @@ macro_rules! signals {
 
 signals! {
     handoffs::Handoffs,
+    handoff_fidelity::HandoffFidelity,
     tool_loop::ToolLoop,
+    revisions::Revisions,
+    stagnation::Stagnation,
     confidence_hardening::ConfidenceHardening,
+    confidence_decay::ConfidenceDecay,
     unverified_success::UnverifiedSuccess,
+    recovery::Recovery,
     lost_events::LostEvents,
     skipped::Skipped,
 }
@@ -149,6 +173,22 @@ pub struct Seen<'a> {
     pub from_text: bool,
 }
 
+impl Seen<'_> {
+    /// Whether there is new evidence for a claim of this event: an ok result that the workflow had not seen, or a
+    /// statement by a person, after note `since`, which the claim cites or which lies in the event's causal past.
+    pub fn has_new_evidence(&self, since: u32, claim: &Claim<&str>, notes: &Notes) -> bool {
+        let mut cited = claim
+            .evidence
+            .iter()
+            .filter_map(|id| notes.find(fingerprint::id(id)));
+        is_after(self.note.last_evidence, since)
+            || cited.any(|number| {
+                let note = notes.get(number);
+                is_after(number, since) && note.is_some_and(|note| note.is(flag::EVIDENCE))
+            })
+    }
+}
+
 /// What a signal may look at.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -160,6 +200,10 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// When the signals speak, for this type of workflow.
     pub settings: &'a Settings,
+    /// What kind of workflow it is.
+    pub workflow_type: Option<&'a str>,
+    /// What the partition has learnt of usual lengths.
+    pub sojourns: &'a Sojourns,
     /// Event time of the partition, microseconds.
     pub stream_time: i64,
 }

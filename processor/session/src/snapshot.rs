@@ -17,6 +17,7 @@ use crate::workflow::Workflow;
 pub fn of(workflow: &Workflow, config: &Config) -> Session {
     let facts = &workflow.facts;
     let links_max = config.limits.links_max;
+    let revisions = workflow.signals.revisions().counted();
     let mut session = Session {
         workflow_id: workflow.id.to_string(),
         workflow_type: workflow.workflow_type.as_deref().map(str::to_owned),
@@ -47,7 +48,7 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
             handoffs_accepted: i64::from(facts.handoffs_accepted),
             handoff_depth_max: i64::from(facts.handoff_depth_max),
             return_edges: i64::from(facts.return_edges),
-            revisions: i64::from(facts.revisions),
+            revisions: i64::from(revisions.revised + revisions.reverted),
             calls_repeated: i64::from(facts.calls_repeated),
             progress_events: i64::from(facts.progress),
             events_since_progress: i64::from(facts.since_progress),

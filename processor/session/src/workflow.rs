@@ -21,6 +21,7 @@ use crate::input::Effects;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::patterns::{About, Made};
 use crate::signal::{Scores, Seen, Signals, View};
+use crate::sojourns::Sojourns;
 use crate::words;
 
 /// Why a session closed.
@@ -92,6 +93,14 @@ pub struct Workflow {
     pub chunks_gone: Vec<u32>,
 }
 
+/// What lies around a workflow while it takes something in.
+pub struct Around<'a> {
+    /// Where anomalies go.
+    pub effects: &'a mut Effects,
+    /// What the partition has learnt of usual lengths.
+    pub sojourns: &'a mut Sojourns,
+}
+
 /// An event that waits for a cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Held {
@@ -160,7 +169,7 @@ impl Workflow {
         missing: &[&str],
         stream_time: i64,
         config: &Config,
-        effects: &mut Effects,
+        around: &mut Around<'_>,
     ) {
         let limits = &config.limits;
         self.active_at = stream_time;
@@ -209,7 +218,7 @@ impl Workflow {
         if let Payload::Thought(thought) = &event.payload
             && let Some(decision) = &thought.decision
         {
-            effects.made.push(Made {
+            around.effects.made.push(Made {
                 about: About::Decision,
                 kind: cut(decision.decision_type, limits.text_chars_max),
                 choice: cut(decision.choice, limits.text_chars_max),
@@ -259,7 +268,7 @@ impl Workflow {
             asserts_success: declared || from_text,
             from_text,
         };
-        let changed = self.judge(config, stream_time, effects, |signals, view, out| {
+        let changed = self.judge(config, stream_time, around, |signals, view, out| {
             signals.observe(&seen, view, out)
         });
         self.revision += 1;
@@ -272,7 +281,12 @@ impl Workflow {
     }
 
     /// What stream time alone brings about: signals that wait, and closing. True where something changed.
-    pub fn pass_time(&mut self, stream_time: i64, config: &Config, effects: &mut Effects) -> bool {
+    pub fn pass_time(
+        &mut self,
+        stream_time: i64,
+        config: &Config,
+        around: &mut Around<'_>,
+    ) -> bool {
         if self.status == SessionStatus::Closed {
             return false;
         }
@@ -282,12 +296,12 @@ impl Workflow {
             .deadline()
             .is_some_and(|deadline| deadline <= stream_time)
         {
-            changed = self.judge(config, stream_time, effects, |signals, view, out| {
+            changed = self.judge(config, stream_time, around, |signals, view, out| {
                 signals.pass_time(view, out)
             });
         }
         if self.held.is_empty() && self.closes_at(config) <= stream_time {
-            self.judge(config, stream_time, effects, |signals, view, out| {
+            self.judge(config, stream_time, around, |signals, view, out| {
                 signals.close(view, out)
             });
             self.status = SessionStatus::Closed;
@@ -298,7 +312,7 @@ impl Workflow {
             });
             self.closed_at = Some(stream_time);
             if !std::mem::replace(&mut self.outcome_told, true) {
-                effects.made.push(self.outcome());
+                around.effects.made.push(self.outcome());
             }
             changed = true;
         }
@@ -336,12 +350,14 @@ impl Workflow {
     }
 
     /// Running scores of its signals.
-    pub fn scores(&self, config: &Config, stream_time: i64) -> Scores {
+    pub fn scores(&self, config: &Config, stream_time: i64, sojourns: &Sojourns) -> Scores {
         let view = View {
             facts: &self.facts,
             notes: &self.notes,
             config,
             settings: config.signals.of(self.workflow_type.as_deref()),
+            workflow_type: self.workflow_type.as_deref(),
+            sojourns,
             stream_time,
         };
         let mut scores = Scores::default();
@@ -710,14 +726,14 @@ impl Workflow {
         &mut self,
         config: &Config,
         stream_time: i64,
-        effects: &mut Effects,
+        around: &mut Around<'_>,
         judge: impl FnOnce(&mut Signals, &View<'_>, &mut Reporter<'_>),
     ) -> bool {
         let mut truncated = self.facts.truncated;
         let settings = config.signals.of(self.workflow_type.as_deref());
         let mut out = Reporter {
             findings: &mut self.findings,
-            effects: &mut effects.anomalies,
+            effects: &mut around.effects.anomalies,
             truncated: &mut truncated,
             limits: &config.limits,
             workflow_id: &self.id,
@@ -731,11 +747,16 @@ impl Workflow {
             notes: &self.notes,
             config,
             settings,
+            workflow_type: self.workflow_type.as_deref(),
+            sojourns: around.sojourns,
             stream_time,
         };
         judge(&mut self.signals, &view, &mut out);
         let (marks, changed) = (out.marks_wanted, out.changed);
         self.facts.truncated = truncated;
+        for stay in self.signals.take_ended() {
+            around.sojourns.add(stay);
+        }
         if marks != 0
             && let Some(newest) = self.notes.newest_mut()
         {

@@ -22,7 +22,6 @@ use schemas::event::{Claim, ClaimKind, Confidence, Effect, HandoffPhase, Payload
 use crate::facts::{claim_key, cut};
 use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
-use crate::notes::{flag, is_after};
 use crate::signal::{Seen, Signal, View};
 use crate::words;
 
@@ -268,7 +267,7 @@ impl ConfidenceHardening {
             claim,
             view.settings.confidence_hardening.probability_rise,
         );
-        if kinds.is_empty() || has_new_evidence(watch, claim, seen, view) {
+        if kinds.is_empty() || seen.has_new_evidence(watch.since, claim, view.notes) {
             return;
         }
         let from_text = watch.from_text || from_text;
@@ -433,21 +432,6 @@ fn kinds(watch: &Watch, claim: &Claim<&str>, rise_min: f64) -> Vec<&'static str>
         kinds.push("relabelled");
     }
     kinds
-}
-
-fn has_new_evidence(watch: &Watch, claim: &Claim<&str>, seen: &Seen<'_>, view: &View<'_>) -> bool {
-    let listed = claim
-        .evidence
-        .iter()
-        .filter_map(|id| view.notes.find(fingerprint::id(id)))
-        .any(|number| {
-            is_after(number, watch.since)
-                && view
-                    .notes
-                    .get(number)
-                    .is_some_and(|note| note.is(flag::EVIDENCE))
-        });
-    listed || is_after(seen.note.last_evidence, watch.since)
 }
 
 /// How strong: the number of steps between the levels, or the rise of the probability.

@@ -488,7 +488,7 @@ fn said(seen: &Seen<'_>) -> String {
 }
 
 /// Whether a text has more than half of the longer words of another.
-fn has_most_words(text: &str, question: &str) -> bool {
+pub(super) fn has_most_words(text: &str, question: &str) -> bool {
     let question = question.to_lowercase();
     let words: Vec<&str> = question
         .split(|c: char| !c.is_alphanumeric())

@@ -1,11 +1,16 @@
 //! The core under test: stories in, anomalies and snapshots out.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod confidence_decay;
 mod docs;
+mod handoff_fidelity;
 mod incident;
 mod limits;
 mod order;
 mod patterns;
+mod recovery;
+mod revisions;
 mod signals;
+mod stagnation;
 mod support;
 mod words;
