@@ -11,6 +11,8 @@ use schemas::event::{
 
 use crate::config::Limits;
 use crate::fingerprint;
+use crate::recent::Recent;
+use crate::sketch::Likeness;
 
 /// The limits that a workflow can reach, as bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +45,11 @@ pub enum Limit {
     Anomalies,
     /// More marked events than a note has bits.
     Marks,
+    /// `calls_max`.
+    Calls,
 }
 
-const LIMITS: [(Limit, &str); 12] = [
+const LIMITS: [(Limit, &str); 13] = [
     (Limit::Notes, "notes_max"),
     (Limit::Actors, "actors_max"),
     (Limit::Tasks, "tasks_max"),
@@ -58,6 +62,7 @@ const LIMITS: [(Limit, &str); 12] = [
     (Limit::HeldEvents, "held_events_max"),
     (Limit::Anomalies, "anomalies_max"),
     (Limit::Marks, "marks_max"),
+    (Limit::Calls, "calls_max"),
 ];
 
 impl Truncated {
@@ -93,6 +98,8 @@ pub struct Facts {
     pub handoffs: Vec<HandoffFacts>,
     /// Calls without a result yet.
     pub open_calls: Vec<OpenCall>,
+    /// Completed calls and messages, the newest of them.
+    pub recent: Recent,
     /// Write and destructive calls, the newest `actions_max`.
     pub actions: Vec<Action>,
     /// Decisions, the newest `decisions_max`.
@@ -107,6 +114,10 @@ pub struct Facts {
     pub return_edges: u32,
     /// Times that an actor changed its hypothesis on a task.
     pub revisions: u32,
+    /// Times among them that it went back to one that it had left.
+    pub reverts: u32,
+    /// Times that a task was begun again with another intent, without having been blocked or ended.
+    pub replans: u32,
     /// Calls with a fingerprint seen before.
     pub calls_repeated: u32,
     /// Events that were progress.
@@ -177,6 +188,8 @@ pub struct TaskFacts {
     pub parent: Option<Box<str>>,
     /// What is to be reached.
     pub intent: Box<str>,
+    /// Hash of the newest intent.
+    pub plan: u64,
     /// Where it stands.
     pub state: TaskState,
     /// Bits of the states it has been in.
@@ -272,8 +285,14 @@ pub struct HandoffFacts {
 pub struct OpenCall {
     /// Hash of the call id.
     pub key: u64,
-    /// Fingerprint.
+    /// Fingerprint of the call and its target.
     pub print: u64,
+    /// Hash of the tool.
+    pub tool: u32,
+    /// What it asks.
+    pub arguments: Likeness,
+    /// It says that an earlier call is made again: a further attempt, a retry, what a person has edited or sent off again.
+    pub meant_again: bool,
     /// Event of the call.
     pub event: Box<str>,
     /// Its note.
@@ -439,6 +458,7 @@ impl Facts {
         limits: &Limits,
     ) -> bool {
         let bit = 1_u16 << task.state as u16;
+        let plan = fingerprint::id(task.intent);
         let outcome = task
             .outcome
             .iter()
@@ -455,6 +475,15 @@ impl Facts {
             .find(|known| *known.id == *task.task_id)
         {
             let new = known.states_seen & bit == 0;
+            let replanned = !new
+                && known.plan != plan
+                && matches!(task.state, TaskState::Proposed | TaskState::Active)
+                && matches!(
+                    known.state,
+                    TaskState::Proposed | TaskState::Accepted | TaskState::Active
+                );
+            self.replans += u32::from(replanned);
+            known.plan = plan;
             known.states_seen |= bit;
             known.transitions += 1;
             known.outcome.extend(outcome);
@@ -473,6 +502,7 @@ impl Facts {
             id: task.task_id.into(),
             parent: task.parent_task_id.map(Into::into),
             intent: cut(task.intent, limits.text_chars_max),
+            plan,
             state: task.state,
             states_seen: bit,
             owner,
@@ -522,6 +552,7 @@ impl Facts {
             .beliefs
             .iter()
             .position(|belief| belief.actor == stated.actor && belief.key == key);
+        self.reverts += u32::from(revised && place.is_some());
         let (handed_by, handed_to) = match place {
             Some(at) => {
                 let known = &mut self.beliefs[at];

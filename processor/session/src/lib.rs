@@ -20,9 +20,11 @@ pub mod fingerprint;
 pub mod input;
 pub mod narrative;
 pub mod notes;
+pub mod recent;
 mod rows;
 mod shard;
 pub mod signal;
+pub mod sketch;
 mod snapshot;
 pub mod workflow;
 

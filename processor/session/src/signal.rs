@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::facts::{Facts, OpenCall};
 use crate::finding::Reporter;
 use crate::notes::{Note, Notes};
+use crate::recent::Echo;
 
 /// Declares the modules of the signals and the struct that holds and calls them.
 macro_rules! signals {
@@ -65,7 +66,10 @@ macro_rules! signals {
 
 signals! {
     handoffs::Handoffs,
+    ping_pong::PingPong,
     tool_loop::ToolLoop,
+    repeated_work::RepeatedWork,
+    thrashing::Thrashing,
     confidence_hardening::ConfidenceHardening,
     unverified_success::UnverifiedSuccess,
     lost_events::LostEvents,
@@ -136,6 +140,8 @@ pub struct Seen<'a> {
     pub missing: &'a [&'a str],
     /// The call that a result answers.
     pub answered: Option<&'a OpenCall>,
+    /// What it repeats of what was done and said shortly before.
+    pub echo: Echo,
     /// Somebody says here that the goal of the workflow, or of a task with named checks, is reached.
     pub asserts_success: bool,
 }
