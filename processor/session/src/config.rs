@@ -66,6 +66,8 @@ pub struct Limits {
     pub held_events_max: usize,
     /// Anomalies of one workflow; further ones are counted and not told.
     pub anomalies_max: usize,
+    /// Completed calls of one workflow that later ones are compared with; beyond it the oldest are let go.
+    pub calls_max: usize,
     /// Characters of a text that are kept in a snapshot.
     pub text_chars_max: usize,
     /// Ids in one list of a snapshot or an anomaly.
@@ -183,6 +185,7 @@ impl Default for Limits {
             table_items_max: 64,
             held_events_max: 64,
             anomalies_max: 64,
+            calls_max: 64,
             text_chars_max: 280,
             links_max: 32,
             closed_max: 50_000,

@@ -11,6 +11,8 @@ use schemas::event::{
 
 use crate::config::Limits;
 use crate::fingerprint;
+use crate::recent::Recent;
+use crate::sketch::Likeness;
 use crate::words;
 
 /// The limits that a workflow can reach, as bits.
@@ -46,9 +48,11 @@ pub enum Limit {
     Marks,
     /// The bound that the page of a signal names.
     SignalState,
+    /// `calls_max`.
+    Calls,
 }
 
-const LIMITS: [(Limit, &str); 13] = [
+const LIMITS: [(Limit, &str); 14] = [
     (Limit::Notes, "notes_max"),
     (Limit::Actors, "actors_max"),
     (Limit::Tasks, "tasks_max"),
@@ -62,6 +66,7 @@ const LIMITS: [(Limit, &str); 13] = [
     (Limit::Anomalies, "anomalies_max"),
     (Limit::Marks, "marks_max"),
     (Limit::SignalState, "signal_state_max"),
+    (Limit::Calls, "calls_max"),
 ];
 
 impl Truncated {
@@ -97,6 +102,8 @@ pub struct Facts {
     pub handoffs: Vec<HandoffFacts>,
     /// Calls without a result yet.
     pub open_calls: Vec<OpenCall>,
+    /// Completed calls and messages, the newest of them.
+    pub recent: Recent,
     /// Write and destructive calls, the newest `actions_max`.
     pub actions: Vec<Action>,
     /// Decisions, the newest `decisions_max`.
@@ -109,6 +116,12 @@ pub struct Facts {
     pub handoff_depth_max: u16,
     /// A to B and back on one task with no progress between.
     pub return_edges: u32,
+    /// Times that one actor changed its hypothesis on a task; the signal `revisions` follows the work on it across actors.
+    pub changes_of_mind: u32,
+    /// Times among them that it went back to one that it had left.
+    pub reverts: u32,
+    /// Times that a task was begun again with another intent, without having been blocked or ended.
+    pub replans: u32,
     /// Calls with a fingerprint seen before.
     pub calls_repeated: u32,
     /// Events that were progress.
@@ -179,6 +192,8 @@ pub struct TaskFacts {
     pub parent: Option<Box<str>>,
     /// What is to be reached.
     pub intent: Box<str>,
+    /// Hash of the newest intent.
+    pub plan: u64,
     /// Where it stands.
     pub state: TaskState,
     /// Bits of the states it has been in.
@@ -274,8 +289,14 @@ pub struct HandoffFacts {
 pub struct OpenCall {
     /// Hash of the call id.
     pub key: u64,
-    /// Fingerprint.
+    /// Fingerprint of the call and its target.
     pub print: u64,
+    /// Hash of the tool.
+    pub tool: u32,
+    /// What it asks.
+    pub arguments: Likeness,
+    /// It says that an earlier call is made again: a further attempt, a retry, what a person has edited or sent off again.
+    pub meant_again: bool,
     /// Event of the call.
     pub event: Box<str>,
     /// Its note.
@@ -449,6 +470,7 @@ impl Facts {
         limits: &Limits,
     ) -> bool {
         let bit = 1_u16 << task.state as u16;
+        let plan = fingerprint::id(task.intent);
         let outcome = task
             .outcome
             .iter()
@@ -465,6 +487,15 @@ impl Facts {
             .find(|known| *known.id == *task.task_id)
         {
             let new = known.states_seen & bit == 0;
+            let replanned = !new
+                && known.plan != plan
+                && matches!(task.state, TaskState::Proposed | TaskState::Active)
+                && matches!(
+                    known.state,
+                    TaskState::Proposed | TaskState::Accepted | TaskState::Active
+                );
+            self.replans += u32::from(replanned);
+            known.plan = plan;
             known.states_seen |= bit;
             known.transitions += 1;
             known.outcome.extend(outcome);
@@ -483,6 +514,7 @@ impl Facts {
             id: task.task_id.into(),
             parent: task.parent_task_id.map(Into::into),
             intent: cut(task.intent, limits.text_chars_max),
+            plan,
             state: task.state,
             states_seen: bit,
             owner,
@@ -519,6 +551,20 @@ impl Facts {
             .beliefs
             .iter()
             .position(|belief| belief.actor == stated.actor && belief.key == key);
+        let revised = claim.kind == ClaimKind::Hypothesis
+            && claim.refines.is_none()
+            && self
+                .beliefs
+                .iter()
+                .filter(|belief| belief.actor == stated.actor && belief.task == stated.task)
+                .max_by_key(|belief| belief.note)
+                .is_some_and(|belief| {
+                    belief.key != key
+                        && belief.kind == ClaimKind::Hypothesis
+                        && belief.note != stated.note
+                });
+        self.changes_of_mind += u32::from(revised);
+        self.reverts += u32::from(revised && place.is_some());
         let (handed_by, handed_to) = match place {
             Some(at) => {
                 let known = &mut self.beliefs[at];

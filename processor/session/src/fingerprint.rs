@@ -1,7 +1,8 @@
 //! Fingerprints: what makes two calls, two results or two statements the same.
 //!
 //! JSON is hashed while it is parsed, without building it: an object is the sum of the hashes of its members, so key
-//! order does not matter; numbers are hashed by value and white space between tokens does not count.
+//! order does not matter; numbers are hashed by value and white space between tokens does not count. Of a shell's call
+//! only the command counts, and commands that do nothing are one, whatever comment is written behind them.
 
 use std::fmt;
 
@@ -19,17 +20,45 @@ pub fn id(text: &str) -> u64 {
     xxh3_64(text.as_bytes())
 }
 
+/// Tools that run a command line, in lower case.
+const SHELLS: [&str; 12] = [
+    "bash",
+    "shell",
+    "sh",
+    "terminal",
+    "computer_terminal",
+    "execute_bash",
+    "execute_command",
+    "local_shell",
+    "run_command",
+    "run_in_terminal",
+    "run_shell_command",
+    "run_terminal_cmd",
+];
+/// Arguments of a shell that say why and not what.
+const COMMENTS: [&str; 2] = ["description", "explanation"];
+const COMMANDS: [&str; 2] = ["command", "cmd"];
+/// What all commands that do nothing are.
+const NO_OP: &str = ":";
+
 /// `fp(call)`: tool and canonical arguments, without the volatile keys.
 pub fn call(tool: &str, arguments: &str, volatile_keys: &[String]) -> u64 {
+    let shell = SHELLS.iter().any(|shell| tool.eq_ignore_ascii_case(shell));
+    let part = if shell { Part::Shell } else { Part::Any };
     nonzero(mix(
         xxh3_64_with_seed(tool.as_bytes(), SEED_CALL),
-        value(arguments, volatile_keys),
+        value(arguments, volatile_keys, part),
     ))
+}
+
+/// The fingerprint of a call about a target: equal arguments on another target are another call.
+pub fn about(call: u64, target: Option<&str>) -> u64 {
+    target.map_or(call, |target| nonzero(mix(call, id(target))))
 }
 
 /// `rfp`: canonical result.
 pub fn result(result: &str, volatile_keys: &[String]) -> u64 {
-    nonzero(mix(SEED_RESULT, value(result, volatile_keys)))
+    nonzero(mix(SEED_RESULT, value(result, volatile_keys, Part::Any)))
 }
 
 /// A statement in words: letters and digits in lower case, everything else is a space.
@@ -67,18 +96,35 @@ fn number(value: f64) -> u64 {
     mix(5, (value + 0.0).to_bits())
 }
 
-fn value(text: &str, volatile_keys: &[String]) -> u64 {
+fn value(text: &str, volatile_keys: &[String], part: Part) -> u64 {
     let text = text.trim();
     let json = matches!(text.as_bytes().first(), Some(b'{' | b'[')) && text.len() <= JSON_BYTES_MAX;
     if json {
         let mut parser = serde_json::Deserializer::from_str(text);
-        if let Ok(hash) = (Canonical { volatile_keys }).deserialize(&mut parser)
+        let canonical = Canonical {
+            volatile_keys,
+            part,
+        };
+        if let Ok(hash) = canonical.deserialize(&mut parser)
             && parser.end().is_ok()
         {
             return hash;
         }
     }
+    if part == Part::Shell && does_nothing(text) {
+        return words(NO_OP);
+    }
     words(text)
+}
+
+/// Blank, `:`, `true` or a comment, on every line.
+fn does_nothing(command: &str) -> bool {
+    command.lines().map(str::trim).all(|line| {
+        let rest = line.strip_prefix(':').unwrap_or(line).trim_start();
+        line == "true"
+            || rest.starts_with('#')
+            || rest.trim_matches([' ', '\t', '"', '\'']).is_empty()
+    })
 }
 
 /// Plain text: runs of white space count as one space.
@@ -101,9 +147,21 @@ fn words(text: &str) -> u64 {
     xxh3_64(plain.as_bytes())
 }
 
+/// What a value is a part of.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    /// Nothing that would matter.
+    Any,
+    /// The arguments of a shell.
+    Shell,
+    /// The command among them.
+    Command,
+}
+
 #[derive(Clone, Copy)]
 struct Canonical<'a> {
     volatile_keys: &'a [String],
+    part: Part,
 }
 
 impl<'de> DeserializeSeed<'de> for Canonical<'_> {
@@ -151,12 +209,17 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<u64, E> {
-        Ok(mix(6, words(value.trim())))
+        let nothing = self.part == Part::Command && does_nothing(value);
+        Ok(mix(6, words(if nothing { NO_OP } else { value.trim() })))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<u64, A::Error> {
         let mut hash = 7;
-        while let Some(item) = items.next_element_seed(self)? {
+        let inner = Self {
+            part: Part::Any,
+            ..self
+        };
+        while let Some(item) = items.next_element_seed(inner)? {
             hash = mix(hash, item);
         }
         Ok(hash)
@@ -165,8 +228,15 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<u64, A::Error> {
         let mut sum = 8_u64;
         while let Some(key) = members.next_key::<std::borrow::Cow<'de, str>>()? {
-            let value = members.next_value_seed(self)?;
-            if !self.volatile_keys.iter().any(|volatile| *volatile == *key) {
+            let shell = self.part == Part::Shell;
+            let part = if shell && COMMANDS.contains(&&*key) {
+                Part::Command
+            } else {
+                Part::Any
+            };
+            let value = members.next_value_seed(Self { part, ..self })?;
+            let comment = shell && COMMENTS.contains(&&*key);
+            if !comment && !self.volatile_keys.iter().any(|volatile| *volatile == *key) {
                 sum = sum.wrapping_add(mix(xxh3_64(key.as_bytes()), value));
             }
         }
@@ -199,6 +269,38 @@ mod tests {
         assert!(same("ls   -l\n", "ls -l"));
         assert_ne!(call("t", "{}", &[]), call("u", "{}", &[]));
         assert_ne!(call("t", "{}", &[]), result("{}", &[]));
+    }
+
+    #[test]
+    fn commands_that_do_nothing_are_one_and_what_a_shell_is_told_beside_the_command_does_not_count()
+    {
+        let bash = |command: &str| {
+            let arguments = serde_json::json!({"command": command, "description": command});
+            call("Bash", &arguments.to_string(), &[])
+        };
+        for nothing in [
+            "",
+            ":",
+            "true",
+            ": \"\"",
+            ":''",
+            "# waiting",
+            ": # wait",
+            "  :\n# on",
+        ] {
+            assert_eq!(bash(nothing), bash(":"), "{nothing}");
+            assert_eq!(call("sh", nothing, &[]), call("sh", ":", &[]), "{nothing}");
+        }
+        for command in ["ls", ": /app", "# look\nls", "true && ls"] {
+            assert_ne!(bash(command), bash(":"), "{command}");
+        }
+        let search = |query: &str| call("search", &format!(r##"{{"command":"{query}"}}"##), &[]);
+        assert_ne!(search("# a"), search("# b"));
+        let described = r#"{"command":"ls","description":"look around"}"#;
+        assert_eq!(
+            call("Bash", described, &[]),
+            call("Bash", r#"{"command":"ls"}"#, &[])
+        );
     }
 
     #[test]

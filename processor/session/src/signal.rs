@@ -13,6 +13,7 @@ use crate::facts::{Facts, OpenCall};
 use crate::finding::Reporter;
 use crate::fingerprint;
 use crate::notes::{Note, Notes, flag, is_after};
+use crate::recent::Echo;
 use crate::sojourns::Sojourns;
 
 /// Declares the modules of the signals and the struct that holds and calls them.
@@ -86,9 +87,12 @@ macro_rules! signals {
 signals! {
     handoffs::Handoffs,
     handoff_fidelity::HandoffFidelity,
+    ping_pong::PingPong,
     tool_loop::ToolLoop,
     revisions::Revisions,
     stagnation::Stagnation,
+    repeated_work::RepeatedWork,
+    thrashing::Thrashing,
     confidence_hardening::ConfidenceHardening,
     confidence_decay::ConfidenceDecay,
     unverified_success::UnverifiedSuccess,
@@ -167,6 +171,8 @@ pub struct Seen<'a> {
     pub effect_inferred: bool,
     /// The call looks at the world: a read that is more than thinking or answering.
     pub looks: bool,
+    /// What it repeats of what was done and said shortly before.
+    pub echo: Echo,
     /// Somebody says here that the goal of the workflow, or of a task with named checks, is reached.
     pub asserts_success: bool,
     /// No field says so, words do (`words`): the assertion weighs less.

@@ -20,7 +20,9 @@ use crate::fingerprint;
 use crate::input::Effects;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::patterns::{About, Made};
+use crate::recent::{CompletedCall, Echo, FAILED};
 use crate::signal::{Scores, Seen, Signals, View};
+use crate::sketch::{self, Likeness};
 use crate::sojourns::Sojourns;
 use crate::words;
 
@@ -229,6 +231,7 @@ impl Workflow {
                 at: event.occurred_at,
             });
         }
+        let echo = self.echo(event, &stated, &note, answered.as_ref(), limits);
         let progress = self.take_payload(
             event,
             &stated,
@@ -267,6 +270,7 @@ impl Workflow {
             looks: does.looks,
             asserts_success: declared || from_text,
             from_text,
+            echo,
         };
         let changed = self.judge(config, stream_time, around, |signals, view, out| {
             signals.observe(&seen, view, out)
@@ -539,6 +543,76 @@ impl Workflow {
         }
     }
 
+    /// What the event repeats; remembers completed calls and messages for later ones.
+    fn echo(
+        &mut self,
+        event: &EventRef<'_>,
+        stated: &Stated<'_>,
+        note: &Note,
+        answered: Option<&OpenCall>,
+        limits: &crate::config::Limits,
+    ) -> Echo {
+        let facts = &mut self.facts;
+        let words = match &event.payload {
+            Payload::ToolResult(result) => {
+                let Some(call) = answered.filter(|_| result.status != ToolStatus::Cancelled) else {
+                    return Echo::default();
+                };
+                let ok = result.status == ToolStatus::Ok;
+                let answer = ok.then(|| Likeness::of(result.result)).unwrap_or_default();
+                let completed = CompletedCall {
+                    print: call.print,
+                    result: if ok { note.print } else { FAILED },
+                    event: call.event.clone(),
+                    result_event: note.id,
+                    at: call.at,
+                    tokens: call.tokens,
+                    cost_usd: call.cost_usd,
+                    arguments: call.arguments,
+                    answer,
+                    handed_to: 0,
+                    note: call.note,
+                    tool: call.tool,
+                    failure: if ok {
+                        0
+                    } else {
+                        sketch::failure(result.result)
+                    },
+                    actor: call.actor,
+                    effect: call.effect,
+                    blank: ok && answer.is_empty(),
+                    made_good: false,
+                };
+                let (echo, full) = facts.recent.complete(completed, limits.calls_max);
+                if full {
+                    facts.truncated.reach(Limit::Calls);
+                }
+                return echo;
+            }
+            Payload::Text(text) if event.actor.kind == ActorKind::Agent => {
+                facts.recent.say(stated.actor, false, [text.content])
+            }
+            // Each handoff is said once, by its first phase.
+            Payload::Handoff(handoff)
+                if handoff.from.kind == ActorKind::Agent
+                    && facts.handoff(handoff.handoff_id).is_none() =>
+            {
+                let from = facts.actor(&handoff.from, event.occurred_at, limits);
+                let claims = handoff.claims.iter().map(|claim| claim.statement);
+                let more = handoff.open_questions.iter().chain(&handoff.constraints);
+                let texts = std::iter::once(handoff.reason)
+                    .chain(claims)
+                    .chain(more.copied());
+                facts.recent.say(from, true, texts)
+            }
+            _ => None,
+        };
+        Echo {
+            words,
+            ..Echo::default()
+        }
+    }
+
     /// The facts take the payload in. True where the event is progress.
     fn take_payload(
         &mut self,
@@ -588,7 +662,12 @@ impl Workflow {
                 });
                 let open = OpenCall {
                     key,
-                    print: note.print,
+                    print: fingerprint::about(note.print, call.target),
+                    tool: fingerprint::id(call.tool) as u32,
+                    arguments: Likeness::of(call.arguments),
+                    meant_again: call.attempt > 1
+                        || !event.retries.is_empty()
+                        || event.derived_from.is_some(),
                     event: event.event_id.into(),
                     note: stated.note,
                     actor: stated.actor,
@@ -630,7 +709,19 @@ impl Workflow {
                     actor: from,
                     ..*stated
                 };
+                for id in &event.caused_by {
+                    facts.recent.hand_over(to, fingerprint::id(id));
+                }
                 for claim in &handoff.claims {
+                    for id in &claim.evidence {
+                        facts.recent.hand_over(to, fingerprint::id(id));
+                    }
+                    let known = facts.beliefs.iter().find(|belief| {
+                        belief.actor == from && belief.key == crate::facts::claim_key(claim)
+                    });
+                    for id in known.iter().flat_map(|belief| &belief.evidence) {
+                        facts.recent.hand_over(to, fingerprint::id(id));
+                    }
                     facts.believe(claim, &sender, limits);
                 }
                 if facts.take_handoff(handoff, &deeper, (from, to), limits) {

@@ -1,27 +1,31 @@
 //! Signal 3, `tool_loop` and `polling`: an actor makes the same calls with the same results over and over.
 //!
-//! Per actor, over its completed calls: the suffix of (fingerprint of the call, fingerprint of the result) is periodic
-//! with a period of 1 to 5 calls, 4 times with equal results or 3 times when all fail. The same call with differing
-//! results is polling: told only from `critical_min` repetitions on, as information. Levels: information,
-//! warning from 5, critical from 20. Always with what it wasted: all rounds but the first.
+//! Per actor, over its completed calls: the suffix of (fingerprint of the call and its target, fingerprint of the result)
+//! is periodic with a period of 1 to 5 calls, 4 times with equal results or 3 times when all fail. Or, with gaps (kind
+//! `with_gaps`): the same call with the same result, or the same failure, stands `warning_min` times among the actor's
+//! last 20 calls, with no successful write by anybody between them. The same call with differing results is polling: told
+//! only from `critical_min` repetitions on, as information. Levels: information, warning from 5, critical from 20. Always
+//! with what it wasted: all rounds but the first. Of a shell's call the command alone counts, and all commands that do
+//! nothing (`:`, `true`, a comment) are one. The score is n / (n + 5) of n repetitions.
 //! Example: `researcher went round 6 times over one call (search), with the same result every time: 5 calls wasted`.
-//! Order: counted for each actor by itself, so any order of arrival that keeps each actor's own ends in the same.
-//! Bound: five pairs and five counters for each actor.
+//! Order: counted for each actor by itself, so any order of arrival that keeps each actor's own ends in the same; but for
+//! loops with gaps, where it matters on which side of a call another actor's write arrives.
+//! Bound: eight counters for each actor; the calls themselves are the session's, `calls_max` of them.
 
 use serde::{Deserialize, Serialize};
 
 use schemas::anomaly::{AnomalyStatus, Severity};
 use schemas::event::{Payload, ToolStatus};
 
-use crate::facts::OpenCall;
 use crate::finding::{Cost, Ending, Finding, Reporter};
-use crate::signal::{Seen, Signal, View};
+use crate::recent::{CompletedCall, FAILED};
+use crate::signal::{Scores, Seen, Signal, View};
 
 const LOOP: &str = "tool_loop";
 const POLLING: &str = "polling";
 const PERIOD_MAX: usize = 5;
-/// Result fingerprint of every call that did not end well: failures are alike, whatever their words.
-const FAILED: u64 = u64::MAX;
+/// Completed calls of an actor among which a loop with gaps is looked for.
+const WINDOW: usize = 4 * PERIOD_MAX;
 
 /// When the signal speaks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +35,7 @@ pub struct Settings {
     pub equal_min: u32,
     /// Repetitions that all fail from which it speaks.
     pub failing_min: u32,
-    /// Repetitions from which a loop is a warning.
+    /// Repetitions from which a loop is a warning; with gaps it speaks from here on.
     pub warning_min: u32,
     /// Repetitions from which a loop is critical; from here polling is told, too.
     pub critical_min: u32,
@@ -54,42 +58,40 @@ pub struct ToolLoop {
     runs: Vec<Run>,
 }
 
-/// The latest completed calls of one actor.
+/// The latest completed calls of one actor, counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Run {
     actor: u16,
-    /// Newest last.
-    pairs: Vec<(u64, u64)>,
-    /// For each period k, how many of the newest pairs equal the one k before.
+    /// For each period k, how many of the newest calls equal the one k before.
     equal: [u32; PERIOD_MAX],
     /// The newest calls that all failed.
     failed: u32,
     /// The newest calls with one fingerprint, whatever came back.
     same_call: u32,
     /// The loop that is open.
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     /// The polling that is open, by its subject.
     polling: Option<Box<str>>,
-    /// Events and cost of the newest pairs, for the evidence.
-    recent: Vec<Spent>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Spent {
-    event: Box<str>,
-    at: i64,
-    tokens: i64,
-    cost_usd: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     subject: Box<str>,
-    period: u8,
+    /// Call and result of a loop with gaps, which is over when they have become rare.
+    with_gaps: Option<(u64, u64)>,
     repetitions_told: u32,
     first_at: i64,
     tokens: i64,
     cost_usd: f64,
+}
+
+/// What goes round.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    period: usize,
+    repetitions: u32,
+    failing: bool,
+    with_gaps: bool,
 }
 
 impl Signal for ToolLoop {
@@ -100,11 +102,6 @@ impl Signal for ToolLoop {
         if result.status == ToolStatus::Cancelled {
             return;
         }
-        let answer = if result.status == ToolStatus::Ok {
-            seen.note.print
-        } else {
-            FAILED
-        };
         let at = match self.runs.iter().position(|run| run.actor == call.actor) {
             Some(at) => at,
             None => {
@@ -116,48 +113,88 @@ impl Signal for ToolLoop {
             }
         };
         let run = &mut self.runs[at];
-        run.take(call, answer);
+        run.take(view);
         run.judge(result.tool, seen, view, out);
+    }
+
+    fn scores(&self, view: &View<'_>, out: &mut Scores) {
+        let thresholds = &view.settings.tool_loop;
+        for run in &self.runs {
+            let round = run.round(true, view);
+            let repetitions =
+                round.map_or_else(|| with_gaps(run.actor, view), |round| round.repetitions);
+            out.set(LOOP, score(repetitions));
+            let polls = f64::from(run.same_call.saturating_sub(1));
+            let half = f64::from(thresholds.critical_min);
+            out.set(
+                POLLING,
+                if round.is_some() {
+                    0.0
+                } else {
+                    polls / (polls + half)
+                },
+            );
+        }
     }
 }
 
+/// Call and result of a completed call, where failures are alike.
+fn pair(call: &CompletedCall) -> (u64, u64) {
+    (call.print, call.result)
+}
+
+/// Call and result of a completed call, where failures differ.
+fn exact(call: &CompletedCall) -> (u64, u64) {
+    if call.result == FAILED {
+        (call.print, u64::from(call.failure))
+    } else {
+        pair(call)
+    }
+}
+
+/// How often an actor's newest call stands among its last ones with the same result, since the last write.
+fn with_gaps(actor: u16, view: &View<'_>) -> u32 {
+    let newest = view.facts.recent.calls_of(actor).next();
+    newest.map_or(0, |newest| times(actor, exact(newest), view))
+}
+
+fn times(actor: u16, wanted: (u64, u64), view: &View<'_>) -> u32 {
+    view.facts
+        .recent
+        .calls()
+        // A loop of writes is one nevertheless.
+        .take_while(|call| !call.has_written() || exact(call) == wanted)
+        .filter(|call| call.actor == actor)
+        .take(WINDOW)
+        .filter(|call| exact(call) == wanted)
+        .count() as u32
+}
+
+fn score(repetitions: u32) -> f64 {
+    f64::from(repetitions) / f64::from(repetitions + 5)
+}
+
 impl Run {
-    fn take(&mut self, call: &OpenCall, answer: u64) {
-        let pair = (call.print, answer);
-        for period in 1..=PERIOD_MAX {
-            let before = self
-                .pairs
-                .len()
-                .checked_sub(period)
-                .map(|at| self.pairs[at]);
-            self.equal[period - 1] = if before == Some(pair) {
-                self.equal[period - 1] + 1
-            } else {
-                0
-            };
+    /// Counts the newest call, which the facts know already.
+    fn take(&mut self, view: &View<'_>) {
+        let mut calls = view.facts.recent.calls_of(self.actor);
+        let Some(newest) = calls.next() else { return };
+        let mut same_call = false;
+        for (at, equal) in self.equal.iter_mut().enumerate() {
+            let before = calls.next();
+            let same = before.is_some_and(|before| pair(before) == pair(newest));
+            *equal = if same { *equal + 1 } else { 0 };
+            same_call |= at == 0 && before.is_some_and(|before| before.print == newest.print);
         }
-        let same = self.pairs.last().is_some_and(|last| last.0 == pair.0);
-        self.same_call = if same { self.same_call + 1 } else { 1 };
-        self.failed = if answer == FAILED { self.failed + 1 } else { 0 };
-        if self.pairs.len() == PERIOD_MAX {
-            self.pairs.remove(0);
-        }
-        self.pairs.push(pair);
-        if self.recent.len() == 4 * PERIOD_MAX {
-            self.recent.remove(0);
-        }
-        self.recent.push(Spent {
-            event: call.event.clone(),
-            at: call.at,
-            tokens: call.tokens,
-            cost_usd: call.cost_usd,
-        });
+        self.same_call = if same_call { self.same_call + 1 } else { 1 };
+        self.failed = if newest.is_ok() { 0 } else { self.failed + 1 };
     }
 
-    /// The shortest period that repeats often enough, with how often.
-    fn period(&self, view: &View<'_>) -> Option<(usize, u32)> {
+    /// What goes round at the end of the calls: the shortest period that repeats often enough, or one call with gaps.
+    /// A call that is new cannot be the one with gaps.
+    fn round(&self, repeated: bool, view: &View<'_>) -> Option<Round> {
         let thresholds = &view.settings.tool_loop;
-        (1..=PERIOD_MAX).find_map(|period| {
+        let periodic = (1..=PERIOD_MAX).find_map(|period| {
             let repetitions = self.equal[period - 1] / period as u32 + 1;
             let failing = self.failed >= repetitions * period as u32;
             let least = if failing {
@@ -165,14 +202,39 @@ impl Run {
             } else {
                 thresholds.equal_min
             };
-            (repetitions >= least).then_some((period, repetitions))
+            (repetitions >= least).then_some(Round {
+                period,
+                repetitions,
+                failing,
+                with_gaps: false,
+            })
+        });
+        if periodic.is_some_and(|round| round.repetitions >= thresholds.warning_min) {
+            return periodic;
+        }
+        let wanted = self.open.as_ref().and_then(|open| open.with_gaps);
+        let newest = if repeated {
+            with_gaps(self.actor, view)
+        } else {
+            0
+        };
+        let repetitions =
+            wanted.map_or(newest, |wanted| newest.max(times(self.actor, wanted, view)));
+        if repetitions < thresholds.warning_min {
+            return periodic;
+        }
+        Some(Round {
+            period: 1,
+            repetitions,
+            failing: self.failed > 0,
+            with_gaps: true,
         })
     }
 
     fn judge(&mut self, tool: &str, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         let thresholds = &view.settings.tool_loop;
-        let actor = view.actor(self.actor).to_owned();
-        let Some((period, repetitions)) = self.period(view) else {
+        let repeated = seen.answered.is_some_and(|call| call.repeated);
+        let Some(round) = self.round(repeated, view) else {
             if let Some(open) = self.open.take() {
                 out.end(
                     LOOP,
@@ -181,44 +243,84 @@ impl Run {
                     Ending {
                         at: seen.event.occurred_at,
                         proved_by: Some(seen.event.event_id),
-                        sentence: format!("{actor} left its loop"),
+                        sentence: format!("{} left its loop", view.actor(self.actor)),
                     },
                 );
             }
             self.judge_polling(tool, seen, view, out);
             return;
         };
-        let newest = self.recent.last().cloned();
-        let Some(newest) = newest else { return };
-        let in_loop = (repetitions as usize * period).min(self.recent.len());
-        let round = &self.recent[self.recent.len() - in_loop..];
-        let open = self.open.get_or_insert_with(|| {
-            // All rounds but the first are waste.
-            let waste = &round[period.min(round.len())..];
-            Open {
-                subject: format!("{actor}:{}", round[0].event).into(),
-                period: period as u8,
-                repetitions_told: 0,
-                first_at: round[0].at,
-                tokens: waste.iter().map(|spent| spent.tokens).sum::<i64>() - newest.tokens,
-                cost_usd: waste.iter().map(|spent| spent.cost_usd).sum::<f64>() - newest.cost_usd,
-            }
-        });
-        open.tokens = open.tokens.saturating_add(newest.tokens);
-        open.cost_usd += newest.cost_usd;
+        let Some(newest) = view.facts.recent.calls_of(self.actor).next() else {
+            return;
+        };
+        if let Some(open) = &mut self.open
+            && (!round.with_gaps || open.with_gaps.is_none_or(|wanted| wanted == exact(newest)))
+        {
+            open.tokens = open.tokens.saturating_add(newest.tokens);
+            open.cost_usd += newest.cost_usd;
+        }
         // A revision at each level and at each doubling.
-        let told = open.repetitions_told;
+        let told = self.open.as_ref().map_or(0, |open| open.repetitions_told);
+        let repetitions = round.repetitions;
         let levels = [thresholds.warning_min, thresholds.critical_min];
         let tell = told == 0
             || levels
                 .iter()
                 .any(|level| told < *level && repetitions >= *level)
             || repetitions >= told.saturating_mul(2);
-        if !tell {
-            return;
+        if tell {
+            let calls = self.calls_in(round, view);
+            self.tell(round, &calls, tool, seen, view, out);
         }
+    }
+
+    /// The calls of the loop that are still known, oldest first.
+    fn calls_in<'a>(&self, round: Round, view: &View<'a>) -> Vec<&'a CompletedCall> {
+        let mut own = view.facts.recent.calls_of(self.actor).peekable();
+        let wanted = own.peek().map(|newest| exact(newest));
+        let repetitions = round.repetitions as usize * round.period;
+        let mut calls: Vec<&CompletedCall> = own
+            .take(WINDOW)
+            .filter(|call| !round.with_gaps || Some(exact(call)) == wanted)
+            .take(repetitions)
+            .collect();
+        calls.reverse();
+        calls
+    }
+
+    fn tell(
+        &mut self,
+        round: Round,
+        calls: &[&CompletedCall],
+        tool: &str,
+        seen: &Seen<'_>,
+        view: &View<'_>,
+        out: &mut Reporter<'_>,
+    ) {
+        let thresholds = &view.settings.tool_loop;
+        let (Some(first), Some(newest)) = (calls.first(), calls.last()) else {
+            return;
+        };
+        let actor = view.actor(self.actor).to_owned();
+        let Round {
+            period,
+            repetitions,
+            failing,
+            with_gaps,
+        } = round;
+        let open = self.open.get_or_insert_with(|| {
+            // All rounds but the first are waste.
+            let waste = &calls[period.min(calls.len())..];
+            Box::new(Open {
+                subject: format!("{actor}:{}", first.event).into(),
+                with_gaps: with_gaps.then(|| exact(newest)),
+                repetitions_told: 0,
+                first_at: first.at,
+                tokens: waste.iter().map(|call| call.tokens).sum(),
+                cost_usd: waste.iter().map(|call| call.cost_usd).sum(),
+            })
+        });
         open.repetitions_told = repetitions;
-        let failing = self.failed >= repetitions * period as u32;
         let severity = match repetitions {
             n if n >= thresholds.critical_min => Severity::Critical,
             n if n >= thresholds.warning_min => Severity::Warning,
@@ -230,15 +332,24 @@ impl Run {
         } else {
             "with the same result every time"
         };
+        let over = if period == 1 {
+            "one call".to_owned()
+        } else {
+            format!("{period} calls")
+        };
+        let mut kinds = vec![if failing { "failing" } else { "equal_results" }];
+        if with_gaps {
+            kinds.push("with_gaps");
+        }
         out.report(Finding {
             signal: LOOP,
             subject: open.subject.to_string(),
             severity: Some(severity),
-            score: 1.0 - 1.0 / f64::from(repetitions),
-            kinds: vec![if failing { "failing" } else { "equal_results" }],
+            score: score(repetitions),
+            kinds,
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
-            evidence: round.iter().map(|spent| spent.event.to_string()).collect(),
+            evidence: calls.iter().map(|call| call.event.to_string()).collect(),
             actors: vec![actor.clone()],
             cost: Cost {
                 calls: Some(i64::from(wasted)),
@@ -246,12 +357,21 @@ impl Run {
                 cost_usd: (open.cost_usd > 0.0).then_some(open.cost_usd),
                 duration_us: Some((seen.event.occurred_at - open.first_at).max(0)),
             },
-            sentence: format!(
-                "{actor} went round {repetitions} times over {} ({tool}), {what}: {wasted} calls wasted",
-                if period == 1 { "one call".to_owned() } else { format!("{period} calls") },
-            ),
-            details: [("period".to_owned(), period.to_string()), ("repetitions".to_owned(), repetitions.to_string())]
-                .into(),
+            sentence: if with_gaps {
+                format!(
+                    "{actor} made one call ({tool}) {repetitions} times among its last {WINDOW}, {what}: {wasted} \
+                     calls wasted"
+                )
+            } else {
+                format!(
+                    "{actor} went round {repetitions} times over {over} ({tool}), {what}: {wasted} calls wasted"
+                )
+            },
+            details: [
+                ("period".to_owned(), period.to_string()),
+                ("repetitions".to_owned(), repetitions.to_string()),
+            ]
+            .into(),
         });
     }
 
@@ -282,11 +402,15 @@ impl Run {
             return;
         }
         let actor = view.actor(self.actor).to_owned();
-        let first = self
+        let mut evidence: Vec<String> = view
+            .facts
             .recent
-            .first()
-            .map(|spent| spent.event.to_string())
-            .unwrap_or_default();
+            .calls_of(self.actor)
+            .take(WINDOW)
+            .map(|call| call.event.to_string())
+            .collect();
+        evidence.reverse();
+        let first = evidence.first().cloned().unwrap_or_default();
         let subject = self
             .polling
             .get_or_insert_with(|| format!("{actor}:{first}").into())
@@ -295,15 +419,11 @@ impl Run {
             signal: POLLING,
             subject,
             severity: Some(Severity::Info),
-            score: 0.3,
+            score: f64::from(self.same_call - 1) / f64::from(self.same_call - 1 + least),
             kinds: vec!["differing_results"],
             at: seen.event.occurred_at,
             proved_by: Some(seen.event.event_id.to_owned()),
-            evidence: self
-                .recent
-                .iter()
-                .map(|spent| spent.event.to_string())
-                .collect(),
+            evidence,
             actors: vec![actor.clone()],
             cost: Cost {
                 calls: Some(i64::from(self.same_call)),
