@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::sandbox::files_below;
 
 /// Which of our crates each may use. Whatever points the other way makes two services one.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
     ("processor", &["schemas", "session"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("archiver", &["schemas"]),
     ("query", &["schemas", "archiver"]),
     ("local-kafka", &[]),
+    ("evaluate", &["schemas", "session", "ingest"]),
     (
         "throughline",
         &[
@@ -27,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "archiver",
             "query",
             "local-kafka",
+            "evaluate",
         ],
     ),
 ];
@@ -195,6 +197,7 @@ fn sources() -> Vec<std::path::PathBuf> {
         "archiver",
         "query",
         "kafka",
+        "evaluate",
         "tests",
         "benches",
     ];
