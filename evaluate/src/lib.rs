@@ -10,6 +10,7 @@ pub mod baseline;
 pub mod judge;
 pub mod label;
 pub mod metrics;
+mod page;
 pub mod report;
 mod write;
 
@@ -163,15 +164,18 @@ pub fn run(
     Ok(Report::of(&corpora, &labels, options))
 }
 
-/// The workflows of a file in order of appearance, and the bytes of the file.
+/// Workflows in order of appearance, each with its events.
+type Workflows = Vec<(String, Vec<Event>)>;
+
+/// The workflows of a file, and the bytes of the file.
 fn read(
     path: &Path,
     options: &Options,
     bytes_before: u64,
     corpus: &mut Corpus,
     tell: &mut dyn FnMut(Told<'_>),
-) -> Result<(Vec<(String, Vec<Event>)>, u64), Error> {
-    let mut workflows: Vec<(String, Vec<Event>)> = Vec::new();
+) -> Result<(Workflows, u64), Error> {
+    let mut workflows: Workflows = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut bytes = 0;
     replay::events(path, &options.read, &mut |item| match item {
