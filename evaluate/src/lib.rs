@@ -7,6 +7,7 @@
 //! Bound: the events of one file are held at a time, and of every workflow its verdicts and scores.
 
 pub mod baseline;
+pub mod course;
 pub mod judge;
 pub mod label;
 pub mod metrics;
@@ -22,6 +23,7 @@ use ingest::replay::{self, Item};
 use schemas::Event;
 use session::Config;
 
+use course::Placed;
 use judge::Judged;
 use label::Labels;
 pub use report::Report;
@@ -116,6 +118,8 @@ pub struct Corpus {
     pub workflows: Vec<Judged>,
     /// What each of [`baseline::BASELINES`] counts, by workflow.
     pub baselines: Vec<[f64; 5]>,
+    /// How running scores place labelled events.
+    pub placed: Vec<Placed>,
     /// Lines that were refused.
     pub lines_refused: u64,
 }
@@ -139,6 +143,7 @@ pub fn run(
             name: name(path),
             workflows: Vec::new(),
             baselines: Vec::new(),
+            placed: Vec::new(),
             lines_refused: 0,
         };
         let (workflows, bytes) = read(path, options, bytes_before, &mut corpus, tell)?;
@@ -147,7 +152,9 @@ pub fn run(
             let mut judged = judge::judge(&id, &events, &config);
             corpus.baselines.push(baseline::scores(&events));
             writer.workflow(&judged)?;
-            // Only for the file: the course of a long workflow is larger than all else.
+            let (name, placed) = (&corpus.name, &mut corpus.placed);
+            course::place(name, &judged.course, labels.of(&id), placed);
+            // Not needed any more: the course of a long workflow is larger than all else.
             judged.course = Vec::new();
             corpus.workflows.push(judged);
             tell(Told::Progress {

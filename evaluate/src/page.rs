@@ -20,6 +20,7 @@ impl Display for Report {
             }
         }
         self.show_found(f)?;
+        self.show_placed(f)?;
         self.show_origins(f)?;
         self.show_alarms(f)
     }
@@ -85,6 +86,27 @@ impl Report {
             }
         }
         groups
+    }
+
+    fn show_placed(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.placed.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\nrunning score at the labelled event, against the other events of the same workflow\n"
+        )?;
+        let mut table = Table::new(&["", "label", "labelled events", "AUC", "pairs"]);
+        for row in &self.placed {
+            table.row(vec![
+                format!("{} / {}", row.corpus, row.signal),
+                row.label.to_owned(),
+                row.labelled.to_string(),
+                figure(row.auc()),
+                row.pairs.to_string(),
+            ]);
+        }
+        write!(f, "{table}")
     }
 
     fn show_origins(&self, f: &mut Formatter<'_>) -> fmt::Result {

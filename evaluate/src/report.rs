@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::baseline::BASELINES;
+use crate::course::Placed;
 use crate::judge::{Judged, SIGNALS};
 use crate::label::{Among, Label, Labels, TRUTHS};
 use crate::metrics::{Case, Confusion, Interval, auc, auc_at_equal_length, best_f1, interval};
@@ -17,6 +18,8 @@ pub struct Report {
     pub found: Vec<Found>,
     /// Where workflows first went wrong.
     pub origins: Vec<Origins>,
+    /// Running scores at labelled events.
+    pub placed: Vec<Placed>,
     /// How often each signal speaks.
     pub alarms: Vec<Alarms>,
     /// Draws behind each interval.
@@ -122,6 +125,7 @@ impl Report {
             corpora: Vec::new(),
             found: Vec::new(),
             origins: Vec::new(),
+            placed: Vec::new(),
             alarms: Vec::new(),
             resamples: options.resamples,
             seed: options.seed,
@@ -138,6 +142,7 @@ impl Report {
             });
             report.find(corpus, labels, options);
             report.origins.extend(origins(corpus, labels));
+            report.placed.extend(corpus.placed.iter().cloned());
             report.count_alarms(corpus, labels);
         }
         report
