@@ -123,6 +123,8 @@ pub enum Command {
     Archive(cmd::service::BatchArgs),
     /// Send recorded events from files
     Replay(cmd::replay::Args),
+    /// Tell how good the signals are on recorded workflows
+    Evaluate(cmd::evaluate::Args),
     /// Send made-up load with known faults
     Generate(cmd::generate::Args),
     /// See the anomalies as they happen

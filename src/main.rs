@@ -97,6 +97,7 @@ async fn dispatch(
         Command::Sql(args) => cmd::sql::run(args, context).await,
         Command::Explain(args) => cmd::explain::run(args, context).await,
         Command::Replay(args) => cmd::replay::run(args, context).await,
+        Command::Evaluate(args) => cmd::evaluate::run(args, context).await,
         Command::Generate(args) => cmd::generate::run(args, context).await,
         Command::Watch(args) => cmd::watch::run(args, context).await,
         Command::Status(args) => cmd::status::run(&args, context).await,

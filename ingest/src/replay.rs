@@ -6,6 +6,7 @@
 //! the same line has the same event id however often, and from whatever file, it is replayed (I-2); what is counted
 //! as stored is in Kafka (I-1).
 
+mod forms;
 mod neutral;
 mod own;
 mod pace;
@@ -16,16 +17,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use schemas::{Event, Violation, validate};
+use schemas::{Event, Violation};
 
-use crate::cut::cut_text;
 use crate::happenings;
 use crate::publisher::{EnqueueError, Publisher, Receipts, Tally};
-use neutral::Neutral;
+use forms::{Forms, Taken};
+pub use forms::{Item, events};
 use pace::Pace;
 use source::{Read, Source};
 
@@ -167,8 +167,8 @@ pub fn run(
         receipts: tally.clone(),
         tally,
         pace: Pace::new(speed, Duration::from_millis(options.pause_ms_max)),
-        neutral: Neutral::default(),
-        held: Vec::new(),
+        forms: Forms::default(),
+        taken: Vec::new(),
         workflows: HashSet::new(),
         summary: Summary::default(),
         progress: Progress {
@@ -200,9 +200,9 @@ struct Replay<'r> {
     receipts: Arc<dyn Receipts>,
     tally: Arc<Tally>,
     pace: Pace,
-    neutral: Neutral,
-    /// Lines of one trace of the neutral form, with their places.
-    held: Vec<(String, neutral::Line)>,
+    forms: Forms,
+    /// What lines have become and is not sent yet; empty between two lines.
+    taken: Vec<Taken>,
     /// Hashes of the workflow ids.
     workflows: HashSet<u64>,
     summary: Summary,
@@ -219,11 +219,9 @@ impl Replay<'_> {
                 Ok(Read::End) => break,
                 Ok(Read::Line { number, text }) => {
                     self.summary.lines += 1;
-                    let place = place(number);
-                    match serde_json::from_slice(text) {
-                        Ok(value) => self.line(place, value)?,
-                        Err(error) => self.refuse(&place, &format!("no JSON: {error}")),
-                    }
+                    let (options, taken) = (self.options, &mut self.taken);
+                    self.forms.line(place(number), text, options, taken);
+                    self.send_taken()?;
                 }
                 Ok(Read::TooLong { number }) => {
                     self.summary.lines += 1;
@@ -243,60 +241,30 @@ impl Replay<'_> {
         }
         if self.stop.is_cancelled() {
             self.summary.stopped_at = Some(format!("{name}:{}", source.lines_read()));
-            self.held.clear();
+            self.forms.clear();
         }
-        self.release()?;
+        self.forms.release(self.options, &mut self.taken);
+        self.send_taken()?;
         self.tell(bytes_before + source.bytes_read());
         Ok(())
     }
 
-    fn line(&mut self, place: String, value: Value) -> Result<(), Error> {
-        if !neutral::is_neutral(&value) {
-            self.release()?;
-            return match own::event(&value) {
-                Ok(event) => self.send(&place, event),
-                Err(violation) => {
-                    self.refuse(&place, &violation.to_string());
-                    Ok(())
-                }
-            };
-        }
-        match neutral::Line::read(value) {
-            Ok(line) => {
-                let is_other = self
-                    .held
-                    .last()
-                    .is_some_and(|(_, held)| held.trace_id != line.trace_id);
-                if is_other || self.held.len() >= self.options.trace_lines_max {
-                    self.release()?;
-                }
-                self.held.push((place, line));
-            }
-            Err(reason) => self.refuse(&place, &reason),
-        }
-        Ok(())
-    }
-
-    /// Maps and sends the lines of the trace that is held.
-    fn release(&mut self) -> Result<(), Error> {
-        let held = std::mem::take(&mut self.held);
-        let (places, lines): (Vec<String>, Vec<neutral::Line>) = held.into_iter().unzip();
-        for (place, event) in places.iter().zip(self.neutral.map(lines)) {
+    /// Sends what lines have become; what is refused is told.
+    fn send_taken(&mut self) -> Result<(), Error> {
+        for Taken { place, event } in std::mem::take(&mut self.taken) {
             if self.stop.is_cancelled() {
-                self.summary.stopped_at = Some(place.clone());
+                self.summary.stopped_at = Some(place);
                 break;
             }
-            self.send(place, event)?;
+            match event {
+                Ok(event) => self.send(&place, event)?,
+                Err(reason) => self.refuse(&place, &reason),
+            }
         }
         Ok(())
     }
 
-    fn send(&mut self, place: &str, mut event: Event) -> Result<(), Error> {
-        cut_text(&mut event, self.options.text_bytes_max);
-        if let Err(violation) = validate(&event.borrowed()) {
-            self.refuse(place, &violation.to_string());
-            return Ok(());
-        }
+    fn send(&mut self, place: &str, event: Event) -> Result<(), Error> {
         if !self.pace.wait(event.occurred_at, self.stop) {
             self.summary.stopped_at = Some(place.to_owned());
             return Ok(());

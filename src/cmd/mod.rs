@@ -3,6 +3,7 @@
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod evaluate;
 pub mod explain;
 pub mod generate;
 pub mod replay;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::sandbox::files_below;
 
 /// Which of our crates each may use. Whatever points the other way makes two services one.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
     ("processor", &["schemas", "session"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("query", &["schemas", "archiver"]),
     ("local-kafka", &[]),
     ("kafka-raw", &[]),
+    ("evaluate", &["schemas", "session", "ingest"]),
     (
         "throughline",
         &[
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "query",
             "local-kafka",
             "kafka-raw",
+            "evaluate",
         ],
     ),
 ];
@@ -197,6 +199,7 @@ fn sources() -> Vec<std::path::PathBuf> {
         "archiver",
         "query",
         "kafka",
+        "evaluate",
         "tests",
         "benches",
     ];
