@@ -654,6 +654,9 @@ fn constraints_that_the_plan_drops_and_hypotheses_that_nobody_tests_are_skipped(
     run.event(&event("accept", "b", 2, "handoff", accept, &["offer"]));
     let plan = r#"{"task_id":"t","intent":"x","state":"active","constraints":["Keep the data!"]}"#;
     run.event(&event("plan", "b", 3, "task", plan, &["accept"]));
+    // A Task that only tells a new state says nothing of constraints, and drops none.
+    let blocked = r#"{"task_id":"t","intent":"x","state":"blocked"}"#;
+    run.event(&event("blocked", "b", 3, "task", blocked, &["plan"]));
     let tested = r#"{"content":"!","claims":[{"hypothesis_id":"h1","statement":"the disk","confidence":"low","evidence":["plan"]}]}"#;
     run.event(&event("tested", "b", 4, "thought", tested, &["plan"]));
     run.event(&event(
