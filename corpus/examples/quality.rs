@@ -1,9 +1,11 @@
 //! Prints the confusion table of the constructed corpus and writes `docs/signals/quality.md`. With `complaints` it
-//! tells what is not as the stories say, and writes nothing; with `tell FAMILY/TITLE/VARIANT` it prints the events.
+//! tells what is not as the stories say, with `order` what ends otherwise in another order of arrival, and with
+//! `tell FAMILY/TITLE/VARIANT` the events of one workflow; then nothing is written. A signal's name narrows it down.
 
 use std::path::Path;
 
 use corpus::files::families;
+use corpus::order::{Astray, differing};
 use corpus::table::{Corpus, NOT_LANDED, ORDERS, SEED, VARIANTS, page};
 
 fn main() -> Result<(), String> {
@@ -15,6 +17,24 @@ fn main() -> Result<(), String> {
             let of = arguments.get(1);
             let lines = corpus.complaints(|signal| of.is_none_or(|of| of == signal));
             println!("{}", lines.join("\n"));
+            return Ok(());
+        }
+        Some("order") => {
+            let of = arguments.get(1);
+            for (told, _) in &corpus.judged {
+                for astray in [Astray::Jitter, Astray::Any] {
+                    for order in 0..ORDERS {
+                        let differing = differing(told, astray, order);
+                        for (signal, line) in differing
+                            .iter()
+                            .filter(|one| of.is_none_or(|of| *of == one.0))
+                        {
+                            let (id, varied) = (&told.workflow_id, told.varied.join(", "));
+                            println!("{id} ({varied}; {astray:?} {order}): {signal}: {line}");
+                        }
+                    }
+                }
+            }
             return Ok(());
         }
         Some("tell") => {

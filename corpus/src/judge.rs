@@ -10,8 +10,6 @@ use session::{Config, Effects, Input, Shard};
 use crate::vary::{Delivery, Expected, Told};
 
 const SECOND: i64 = 1_000_000;
-/// After its last event a workflow is watched for so long, so that whatever time proves has been proved.
-const WATCHED_S: i64 = 45 * 60;
 /// Stream time moves on at least so often, as it does where the processor is idle.
 const TICK_S: i64 = 10;
 
@@ -74,6 +72,7 @@ pub fn judge(told: &Told) -> Judged {
 
 /// Everything that the core says of these deliveries, until the workflow has been quiet for long.
 pub fn run(deliveries: &[Delivery], config: Config) -> Vec<Anomaly> {
+    let watched_ms = config.causal_wait_ms + config.quiet_ms + config.inactivity_ms + 15 * 60_000;
     let mut shard = Shard::new(Arc::new(config));
     let mut effects = Effects::default();
     for Delivery { event, arrives_at } in deliveries {
@@ -86,7 +85,8 @@ pub fn run(deliveries: &[Delivery], config: Config) -> Vec<Anomaly> {
         };
         shard.step(input, &mut effects);
     }
-    let end = shard.stream_time() + WATCHED_S * SECOND;
+    // Whatever time proves has been proved by then: a handoff that nobody took, a session that closed.
+    let end = shard.stream_time() + watched_ms * 1000;
     wait(&mut shard, end, &mut effects);
     effects.anomalies
 }

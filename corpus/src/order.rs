@@ -4,16 +4,20 @@ use std::collections::BTreeSet;
 
 use schemas::Anomaly;
 use session::Config;
+use session::config::Limits;
 
 use crate::judge::{newest, run};
 use crate::vary::{Delivery, Told};
+
+/// Longer than any story with its harmless work.
+const WAIT_MS: i64 = 2 * 3_600_000;
 
 /// How far the order may go astray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Astray {
     /// Every event comes up to two seconds late, within the default wait for causes.
     Jitter,
-    /// Any order at all, with a wait for causes that outlasts the workflow.
+    /// Any order at all, with a wait for causes that outlasts the workflow and room for all that waits.
     Any,
 }
 
@@ -24,8 +28,13 @@ impl Astray {
         match self {
             Self::Jitter => default,
             Self::Any => Config {
-                causal_wait_ms: 6 * 3_600_000,
-                quiet_ms: 6 * 3_600_000,
+                causal_wait_ms: WAIT_MS,
+                quiet_ms: WAIT_MS,
+                inactivity_ms: WAIT_MS,
+                limits: Limits {
+                    held_events_max: 4096,
+                    ..Limits::default()
+                },
                 ..default
             },
         }
@@ -52,14 +61,11 @@ pub fn end(revisions: &[Anomaly]) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Signals whose end differs between the order of the story and another one.
-pub fn differing(told: &Told, astray: Astray, seed: u64) -> BTreeSet<String> {
+/// Anomalies that stand at the end in one of the two alone, the order of the story or another one: signal and line.
+pub fn differing(told: &Told, astray: Astray, seed: u64) -> BTreeSet<(String, String)> {
     let straight = end(&run(&told.deliveries, astray.config()));
     let other = end(&run(&disordered(told, astray, seed), astray.config()));
-    straight
-        .symmetric_difference(&other)
-        .map(|(signal, _)| signal.clone())
-        .collect()
+    straight.symmetric_difference(&other).cloned().collect()
 }
 
 /// Signals whose revisions differ when every event comes twice.
@@ -98,10 +104,11 @@ pub fn disordered(told: &Told, astray: Astray, seed: u64) -> Vec<Delivery> {
                 order.push((*last, number));
             }
             order.sort_unstable();
-            order
-                .into_iter()
-                .map(|(_, number)| told.deliveries[number].clone())
-                .collect()
+            let late = |(arrives_at, number): (i64, usize)| Delivery {
+                arrives_at,
+                ..told.deliveries[number].clone()
+            };
+            order.into_iter().map(late).collect()
         }
         Astray::Any => {
             let mut queues: Vec<(&str, Vec<&Delivery>)> = Vec::new();

@@ -155,16 +155,21 @@ impl Corpus {
             .collect();
         for (told, judged) in &self.judged {
             let spoke = judged.fired();
-            let mut astray = [BTreeSet::new(), BTreeSet::new()];
+            let any = if told.declares { 1 } else { 2 };
+            let mut astray = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
             for order in 0..orders {
-                astray[0].extend(differing(told, Astray::Jitter, order));
-                astray[1].extend(differing(told, Astray::Any, order));
+                let signals = |differing: BTreeSet<(String, String)>| {
+                    differing.into_iter().map(|(signal, _)| signal)
+                };
+                astray[0].extend(signals(differing(told, Astray::Jitter, order)));
+                astray[any].extend(signals(differing(told, Astray::Any, order)));
             }
             let doubled = differing_when_doubled(told);
             for (name, count) in &mut all {
                 count.spoke += usize::from(spoke.contains(name));
-                count.jitter += usize::from(astray[0].contains(*name));
-                count.any += usize::from(astray[1].contains(*name));
+                count.late += usize::from(astray[0].contains(*name));
+                count.declared += usize::from(astray[1].contains(*name));
+                count.undeclared += usize::from(astray[2].contains(*name));
                 count.doubled += usize::from(doubled.contains(*name));
             }
         }
@@ -178,9 +183,11 @@ pub struct Disorder {
     /// Workflows in which it speaks.
     pub spoke: usize,
     /// That end otherwise when events come up to two seconds late.
-    pub jitter: usize,
-    /// That end otherwise in any order.
-    pub any: usize,
+    pub late: usize,
+    /// That end otherwise in any order, of those that declare their causes.
+    pub declared: usize,
+    /// That end otherwise in any order, of the others.
+    pub undeclared: usize,
     /// In which a duplicate changes something.
     pub doubled: usize,
 }
@@ -251,10 +258,11 @@ pub fn page(
             };
             let _ = writeln!(
                 out,
-                "| `{signal}` | {} | {} | {} | {} |",
+                "| `{signal}` | {} | {} | {} | {} | {} |",
                 count.spoke,
-                says(count.jitter),
-                says(count.any),
+                says(count.late),
+                says(count.declared),
+                says(count.undeclared),
                 says(count.doubled)
             );
         }
@@ -325,8 +333,9 @@ const ORDER: &str = "
 
 How many workflows end with other anomalies when their events arrive in another order that keeps each actor's own, or twice.
 *Late*: every event up to 1.9 seconds late, under the default settings. *Any order*: with a wait for causes that outlasts the
-workflow, including workflows that declare no causes at all, where the order of arrival is all there is.
+workflow, apart for workflows that declare every link and for those that declare some or none, where a signal has to do with the
+order of arrival.
 
-| signal | workflows where it speaks | late | any order | twice |
-|---|--:|---|---|---|
+| signal | workflows where it speaks | late | any order, declared | any order, not declared | twice |
+|---|--:|---|---|---|---|
 ";

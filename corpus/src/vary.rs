@@ -36,6 +36,8 @@ pub struct Told {
     pub variant: u64,
     /// Whether the family's own fault is in it.
     pub has_fault: bool,
+    /// Every event but the first declares what it follows from.
+    pub declares: bool,
     /// What was varied, in words.
     pub varied: Vec<&'static str>,
     /// Events in the order of arrival.
@@ -109,6 +111,7 @@ pub fn tell(scenario: &Scenario, seed: u64, variant: u64) -> Result<Told, ParseE
         links: links::Links::default(),
         sequences: BTreeMap::new(),
         root: None,
+        root_event: None,
         calls: Vec::new(),
         handoffs: BTreeMap::new(),
         work: 0,
@@ -142,6 +145,11 @@ pub fn tell(scenario: &Scenario, seed: u64, variant: u64) -> Result<Told, ParseE
             by,
         });
     }
+    let declares = teller
+        .told
+        .iter()
+        .skip(1)
+        .all(|one| !one.event.caused_by.is_empty());
     let mut deliveries = teller.told;
     deliveries.sort_by_key(|delivery| delivery.arrives_at);
     Ok(Told {
@@ -150,6 +158,7 @@ pub fn tell(scenario: &Scenario, seed: u64, variant: u64) -> Result<Told, ParseE
         title: scenario.title.clone(),
         variant,
         has_fault: scenario.has_fault(),
+        declares,
         varied: teller.taste.words(),
         deliveries,
         expects,
@@ -301,6 +310,8 @@ struct Teller<'a> {
     links: links::Links,
     sequences: BTreeMap<String, i64>,
     root: Option<String>,
+    /// The event that took it on.
+    root_event: Option<String>,
     calls: Vec<OpenCall>,
     /// Sender and receiver, and the event of the offer.
     handoffs: BTreeMap<String, (String, String, String)>,

@@ -246,7 +246,8 @@ impl Teller<'_> {
                 let parent = parent
                     .clone()
                     .or_else(|| self.root.clone().filter(|root| *root != id));
-                if parent.is_none() && self.root.is_none() && !state.is_terminal() {
+                let roots = parent.is_none() && self.root.is_none() && !state.is_terminal();
+                if roots {
                     self.root = Some(id.clone());
                 }
                 let task = Task {
@@ -262,7 +263,10 @@ impl Teller<'_> {
                 if line.task.is_none() {
                     envelope.task = Some(id);
                 }
-                self.emit(actor, envelope, Payload::Task(task));
+                let event = self.emit(actor, envelope, Payload::Task(task));
+                if roots {
+                    self.root_event = Some(event);
+                }
             }
             Deed::Report {
                 kind,
@@ -502,7 +506,9 @@ impl Teller<'_> {
             checks: Vec::new(),
             outcome: BTreeMap::new(),
         };
+        let begins = side == Side::Begin && self.taste.causes == Causes::All;
         let envelope = Envelope {
+            named: self.root_event.iter().filter(|_| begins).cloned().collect(),
             task: Some(SIDE_TASK.to_owned()),
             ..Envelope::default()
         };
