@@ -12,6 +12,7 @@ use crate::support::sandbox::files_below;
 const ARROWS: [(&str, &[&str]); 10] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
+    ("corpus", &["schemas", "session"]),
     ("processor", &["schemas", "session"]),
     ("ingest", &["schemas"]),
     ("archiver", &["schemas", "kafka-raw"]),
@@ -194,6 +195,7 @@ fn sources() -> Vec<std::path::PathBuf> {
     let folders = [
         "src",
         "schemas",
+        "corpus",
         "processor",
         "ingest",
         "archiver",

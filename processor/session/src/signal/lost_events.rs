@@ -5,7 +5,7 @@
 //! `two_places`. A declared cause that did not arrive while its event waited is `missing_cause`.
 //! Example: after event 7 of `triage` comes event 10: two events are lost.
 //! Order: an event that comes late but within the wait is no gap; later ones retract what was told.
-//! Bound: 16 gaps for each actor, 32 missing causes.
+//! Bound: 16 gaps for each actor (beyond it nothing is said to come twice), 32 missing causes.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,12 @@ pub struct LostEvents {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Sequence {
     actor: u16,
+    /// Lowest number that came.
+    first: i64,
     next: i64,
     gaps: Vec<Gap>,
+    /// There were more gaps than are remembered.
+    gaps_full: bool,
     lost: i64,
     twice: u32,
 }
@@ -148,24 +152,38 @@ impl LostEvents {
         else {
             self.actors.push(Sequence {
                 actor,
+                first: number,
                 next: number.saturating_add(1),
                 gaps: Vec::new(),
+                gaps_full: false,
                 lost: 0,
                 twice: 0,
             });
             return;
         };
-        if number >= sequence.next {
-            if number > sequence.next && sequence.gaps.len() < GAPS_MAX {
-                sequence.gaps.push(Gap {
-                    first: sequence.next,
-                    last: number - 1,
+        // What lies between the numbers known so far and this one is missing; an earlier one than the first that came
+        // is late, and no number that comes twice.
+        let missing = if number >= sequence.next {
+            let missing = (sequence.next, number - 1);
+            sequence.next = number.saturating_add(1);
+            Some(missing)
+        } else if number < sequence.first {
+            let missing = (number.saturating_add(1), sequence.first - 1);
+            sequence.first = number;
+            Some(missing)
+        } else {
+            None
+        };
+        if let Some((first, last)) = missing {
+            if first <= last {
+                sequence.open(Gap {
+                    first,
+                    last,
                     until: Some(view.stream_time + us(view.config.causal_wait_ms)),
                     after_event: event.event_id.into(),
                     at: event.occurred_at,
                 });
             }
-            sequence.next = number.saturating_add(1);
             return;
         }
         if let Some(at) = sequence
@@ -192,6 +210,9 @@ impl LostEvents {
             }
             return;
         }
+        if sequence.gaps_full {
+            return;
+        }
         sequence.twice += 1;
         let name = view.actor(actor);
         out.report(Finding {
@@ -214,6 +235,15 @@ impl LostEvents {
 }
 
 impl Sequence {
+    /// Remembers a gap. Beyond the bound it is not known any more which numbers have come.
+    fn open(&mut self, gap: Gap) {
+        if self.gaps.len() < GAPS_MAX {
+            self.gaps.push(gap);
+        } else {
+            self.gaps_full = true;
+        }
+    }
+
     /// Takes a number out of a gap; true where the gap had been told.
     fn fill(&mut self, at: usize, number: i64) -> bool {
         let gap = self.gaps.swap_remove(at);
@@ -222,8 +252,8 @@ impl Sequence {
             self.lost -= 1;
         }
         for (first, last) in [(gap.first, number - 1), (number + 1, gap.last)] {
-            if first <= last && self.gaps.len() < GAPS_MAX {
-                self.gaps.push(Gap {
+            if first <= last {
+                self.open(Gap {
                     first,
                     last,
                     ..gap.clone()

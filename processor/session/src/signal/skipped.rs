@@ -52,6 +52,8 @@ pub struct Item {
     pub taken_up: bool,
     /// It was told as skipped.
     pub told: bool,
+    /// A constraint: the receiver's first Task has been seen.
+    planned: bool,
 }
 
 /// Kinds of items.
@@ -168,6 +170,7 @@ impl Skipped {
             last_holder: holder,
             taken_up: false,
             told: false,
+            planned: false,
         });
         self.items.last_mut()
     }
@@ -309,7 +312,13 @@ impl Skipped {
                 && item.last_holder == Some(actor)
                 && item.number < seen.number
             {
-                item.taken_up = held.contains(&item.key);
+                let holds = held.contains(&item.key);
+                // The first Task shows whether the plan drops it; a later one may still take it up, and a Task that
+                // only tells a new state drops nothing.
+                if holds || !item.planned {
+                    item.taken_up = holds;
+                }
+                item.planned = true;
             }
         }
     }

@@ -156,7 +156,8 @@ fn index(signals: &[Described]) -> String {
          Every anomaly carries the events that prove it, the actors concerned, what it cost and one sentence for people.\n\n\
          Settings stand under `[session.signals]`, a table for each signal; `off` lists the names that say nothing, and\n\
          `[session.signals.workflow_types.NAME]` has what is otherwise for one type of workflow. Limits are under\n\
-         `[session.limits]`. `default.toml` has all of them with their reasons.\n\n\
+         `[session.limits]`. `default.toml` has all of them with their reasons. How they do on stories whose faults are known is\n\
+         in [quality.md](quality.md).\n\n\
          | page | anomalies | what it says |\n|---|---|---|\n",
     );
     for signal in signals {

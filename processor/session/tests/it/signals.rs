@@ -386,6 +386,38 @@ fn an_actor_that_is_in_two_places_is_told() {
     assert_eq!(run.of("lost_events")[0].kinds, ["two_places"]);
 }
 
+#[test]
+fn a_number_before_the_first_that_came_is_late_and_not_twice() {
+    let mut run = Run::new();
+    run.events(&[
+        numbered("e5", "a", 4, 5),
+        numbered("e3", "a", 2, 3),
+        numbered("e4", "a", 3, 4),
+    ])
+    .later(10);
+    assert!(run.effects.anomalies.is_empty());
+    run.event(&numbered("e1", "a", 0, 1));
+    run.later(10);
+    assert_eq!(run.of("lost_events")[0].kinds, ["sequence_gap"]);
+    run.event(&numbered("e2", "a", 1, 2));
+    assert_eq!(run.of("lost_events")[0].status.as_str(), "retracted");
+}
+
+#[test]
+fn more_gaps_than_are_remembered_do_not_make_a_late_event_one_that_comes_twice() {
+    let mut run = Run::new();
+    for number in 0..40 {
+        let id = format!("even{number}");
+        run.event(&numbered(&id, "a", number, 2 * number));
+    }
+    run.later(10);
+    for number in 0..39 {
+        let id = format!("odd{number}");
+        run.event(&numbered(&id, "a", 60 + number, 2 * number + 1));
+    }
+    assert!(run.newest().iter().all(|one| one.kinds == ["sequence_gap"]));
+}
+
 /// A root task, an action, then whatever the story adds, then success.
 fn act_and_declare(checks: &[(&str, i64, bool)], causes: &[&str]) -> Run {
     let mut run = Run::new();
@@ -654,6 +686,9 @@ fn constraints_that_the_plan_drops_and_hypotheses_that_nobody_tests_are_skipped(
     run.event(&event("accept", "b", 2, "handoff", accept, &["offer"]));
     let plan = r#"{"task_id":"t","intent":"x","state":"active","constraints":["Keep the data!"]}"#;
     run.event(&event("plan", "b", 3, "task", plan, &["accept"]));
+    // A Task that only tells a new state says nothing of constraints, and drops none.
+    let blocked = r#"{"task_id":"t","intent":"x","state":"blocked"}"#;
+    run.event(&event("blocked", "b", 3, "task", blocked, &["plan"]));
     let tested = r#"{"content":"!","claims":[{"hypothesis_id":"h1","statement":"the disk","confidence":"low","evidence":["plan"]}]}"#;
     run.event(&event("tested", "b", 4, "thought", tested, &["plan"]));
     run.event(&event(
