@@ -72,6 +72,12 @@ pub mod source {
             rust_fingerprint: [0x3E, 0xB9, 0xD2, 0x69, 0x70, 0xBC, 0x79, 0xFD],
         },
         Released {
+            record: Record::Session,
+            name: "session.v2",
+            text: include_str!("../avro/released/session.v2.avsc"),
+            rust_fingerprint: [0xE6, 0x93, 0x1A, 0x7D, 0x6E, 0x92, 0xF2, 0xAC],
+        },
+        Released {
             record: Record::Anomaly,
             name: "anomaly.v1",
             text: include_str!("../avro/released/anomaly.v1.avsc"),

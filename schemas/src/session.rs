@@ -124,6 +124,31 @@ pub struct SessionActor {
     pub first_at: i64,
     /// Its last event.
     pub last_at: i64,
+    /// How long it stayed with each task.
+    #[serde(default)]
+    pub dwell: Vec<SessionDwell>,
+}
+
+/// The time of one actor with one task, and what it went into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionDwell {
+    /// The task; null where the actor named none.
+    #[serde(default)]
+    pub task_id: Option<String>,
+    /// When the actor took the task up, for the last time where it did so again.
+    pub since: i64,
+    /// It has handed the work on for good, or the task has ended.
+    pub over: bool,
+    /// Its own work, in milliseconds.
+    pub service_ms: i64,
+    /// Tools that it called, in milliseconds.
+    pub tool_ms: i64,
+    /// Waiting for a person, in milliseconds.
+    pub human_ms: i64,
+    /// Waiting for another agent, in milliseconds.
+    pub join_ms: i64,
+    /// The rest, in milliseconds.
+    pub idle_ms: i64,
 }
 
 /// One task and where it stands.
@@ -212,6 +237,18 @@ pub struct SessionHandoff {
     pub open_questions: i64,
     /// Event of the offer, or of the first phase that was seen.
     pub event_id: String,
+    /// Share of what the sender's last Task held that the handoff holds, 0 to 1; null where it held nothing.
+    #[serde(default)]
+    pub transmit: Option<f64>,
+    /// Share of what the handoff holds that the receiver's first Task holds, 0 to 1; null until there is one.
+    #[serde(default)]
+    pub uptake: Option<f64>,
+    /// Transmit times uptake; null where the sender held nothing.
+    #[serde(default)]
+    pub fidelity: Option<f64>,
+    /// Share of the claims in common whose level stayed, 0 to 1; null where there are none.
+    #[serde(default)]
+    pub levels_kept: Option<f64>,
 }
 
 /// Whether the agents converge.

@@ -5,11 +5,14 @@ use schemas::anomaly::AnomalyStatus;
 use schemas::event::{ErrorKind, PayloadType, TaskState};
 use schemas::session::{
     Belief, Coordination, EventCounts, Outcome, Recovery, SessionActor, SessionAnomaly,
-    SessionDecision, SessionHandoff, SessionStatus, SessionTask, SessionUsage, Skipped,
+    SessionDecision, SessionDwell, SessionHandoff, SessionStatus, SessionTask, SessionUsage,
+    Skipped,
 };
 
 use crate::config::Config;
+use crate::dwell::Spent;
 use crate::facts::Facts;
+use crate::fingerprint;
 use crate::narrative;
 use crate::workflow::Workflow;
 
@@ -40,10 +43,10 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
         closed_at: workflow.closed_at,
         counts: counts(workflow),
         truncated: facts.truncated.names(),
-        actors: actors(facts),
+        actors: actors(workflow),
         tasks: tasks(facts),
         context: context(facts),
-        handoffs: handoffs(facts),
+        handoffs: handoffs(workflow),
         coordination: Coordination {
             handoffs_accepted: i64::from(facts.handoffs_accepted),
             handoff_depth_max: i64::from(facts.handoff_depth_max),
@@ -149,11 +152,13 @@ fn counts(workflow: &Workflow) -> EventCounts {
     }
 }
 
-fn actors(facts: &Facts) -> Vec<SessionActor> {
+fn actors(workflow: &Workflow) -> Vec<SessionActor> {
+    let facts = &workflow.facts;
     facts
         .actors
         .iter()
-        .map(|actor| SessionActor {
+        .enumerate()
+        .map(|(index, actor)| SessionActor {
             id: actor.id.to_string(),
             kind: actor.kind,
             name: actor.name.as_deref().map(str::to_owned),
@@ -165,6 +170,31 @@ fn actors(facts: &Facts) -> Vec<SessionActor> {
             cost_usd: actor.cost_usd,
             first_at: actor.first_at,
             last_at: actor.last_at,
+            dwell: dwell(workflow, index),
+        })
+        .collect()
+}
+
+fn dwell(workflow: &Workflow, actor: usize) -> Vec<SessionDwell> {
+    let stays = workflow.signals.stagnation().dwell().stays().iter();
+    let tasks = &workflow.facts.tasks;
+    stays
+        .filter(|stay| usize::from(stay.actor) == actor)
+        .map(|stay| {
+            let task = tasks
+                .iter()
+                .find(|task| fingerprint::id(&task.id) == stay.task);
+            let spent = |spent: Spent| i64::from(stay.split_ms[spent as usize]);
+            SessionDwell {
+                task_id: task.map(|task| task.id.to_string()),
+                since: stay.since,
+                over: stay.over,
+                service_ms: spent(Spent::Service),
+                tool_ms: spent(Spent::Tool),
+                human_ms: spent(Spent::Human),
+                join_ms: spent(Spent::Join),
+                idle_ms: spent(Spent::Idle),
+            }
         })
         .collect()
 }
@@ -213,23 +243,33 @@ fn context(facts: &Facts) -> Vec<Belief> {
         .collect()
 }
 
-fn handoffs(facts: &Facts) -> Vec<SessionHandoff> {
+fn handoffs(workflow: &Workflow) -> Vec<SessionHandoff> {
+    let facts = &workflow.facts;
+    let measured = workflow.signals.handoff_fidelity().measured();
     facts
         .handoffs
         .iter()
-        .map(|handoff| SessionHandoff {
-            handoff_id: handoff.id.to_string(),
-            from: facts.actor_id(handoff.from).to_owned(),
-            to: facts.actor_id(handoff.to).to_owned(),
-            phase: handoff.phase,
-            mode: handoff.mode,
-            reason: handoff.reason.to_string(),
-            offered_at: handoff.offered_at,
-            settled_at: handoff.settled_at,
-            depth: i64::from(handoff.depth),
-            claims: i64::from(handoff.claims),
-            open_questions: i64::from(handoff.open_questions),
-            event_id: handoff.event.to_string(),
+        .map(|handoff| {
+            let measured = measured.iter().find(|one| one.key == handoff.key);
+            let measured = measured.copied().unwrap_or_default();
+            SessionHandoff {
+                handoff_id: handoff.id.to_string(),
+                from: facts.actor_id(handoff.from).to_owned(),
+                to: facts.actor_id(handoff.to).to_owned(),
+                phase: handoff.phase,
+                mode: handoff.mode,
+                reason: handoff.reason.to_string(),
+                offered_at: handoff.offered_at,
+                settled_at: handoff.settled_at,
+                depth: i64::from(handoff.depth),
+                claims: i64::from(handoff.claims),
+                open_questions: i64::from(handoff.open_questions),
+                event_id: handoff.event.to_string(),
+                transmit: measured.transmit.map(f64::from),
+                uptake: measured.uptake.map(f64::from),
+                fidelity: measured.fidelity.map(f64::from),
+                levels_kept: measured.levels_kept.map(f64::from),
+            }
         })
         .collect()
 }

@@ -180,6 +180,7 @@ fn the_session_is_that_of_the_schema() {
         symbols::Outcome,
         session::EventCounts,
         session::SessionActor,
+        session::SessionDwell,
         symbols::ActorKind,
         session::SessionTask,
         symbols::TaskState,

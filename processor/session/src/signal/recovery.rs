@@ -235,10 +235,10 @@ impl Recovery {
             evidence,
             actors: vec![actor.clone()],
             sentence: format!(
-                "{} calls were tried again and {} of them helped; the last, {tool} by {actor}, {}",
-                self.retries,
+                "{tool} was tried again by {actor}, which {}; {} of {} retries so far helped",
+                if ok { "helped" } else { "did not help" },
                 self.helped,
-                if ok { "did" } else { "did not" }
+                self.retries
             ),
             details: [
                 ("retries".to_owned(), self.retries.to_string()),

@@ -93,6 +93,14 @@ fn what_the_sender_does_not_hand_over_is_a_gap_and_told_when_the_work_is_taken()
         "{}",
         one.sentence
     );
+    let mut run = run;
+    let session = run.session("w");
+    let measured = &session.handoffs[0];
+    assert_eq!(
+        (measured.uptake, measured.levels_kept),
+        (Some(1.0), Some(1.0))
+    );
+    assert_eq!(measured.transmit, measured.fidelity);
 }
 
 #[test]

@@ -191,3 +191,64 @@ fn what_a_partition_has_learnt_is_there_after_a_restart() {
     second.events(&stay("long", 600, 60)[..2]);
     assert_eq!(second.of("stagnation")[0].kinds, ["long_sojourn"]);
 }
+
+#[test]
+fn the_session_says_what_the_time_of_each_actor_went_into() {
+    let mut run = Run::new();
+    let task = |id: &str, second: i64, state: &str| {
+        let payload = format!(r#"{{"task_id":"t","intent":"x","state":"{state}"}}"#);
+        event(id, "a", second, "task", &payload, &[])
+    };
+    run.event(&task("begin", 0, "active"));
+    // Ten seconds of its own, thirty for a tool.
+    let [asked, mut found] = on_task(call("look", "a", 10, "query", "{}", "new"), "t");
+    found.occurred_at += 30_000_000;
+    run.event(&asked);
+    run.event(&found);
+    // A person takes two minutes, then the agent needs five seconds.
+    run.event(&task("ask", 41, "waiting_human"));
+    let human = r#"{"id":"ops","kind":"human"}"#;
+    run.event(&event(
+        "answer",
+        human,
+        161,
+        "text",
+        r#"{"content":"go"}"#,
+        &["ask"],
+    ));
+    let mut goes_on = event(
+        "goes-on",
+        "a",
+        166,
+        "thought",
+        r#"{"content":"ok"}"#,
+        &["answer"],
+    );
+    goes_on.task_id = Some("t".into());
+    run.event(&goes_on);
+    // Longer than a model takes: two minutes are its own, the rest is idle.
+    run.event(&task("end", 466, "completed"));
+    let session = run.session("w");
+    let stay = &session.actors[0].dwell[0];
+    assert_eq!((stay.task_id.as_deref(), stay.over), (Some("t"), true));
+    assert_eq!(
+        [
+            stay.service_ms,
+            stay.tool_ms,
+            stay.human_ms,
+            stay.join_ms,
+            stay.idle_ms
+        ],
+        [
+            10_000 + 1_000 + 5_000 + 120_000,
+            30_000,
+            120_000,
+            0,
+            180_000
+        ]
+    );
+    assert!(
+        session.actors[1].dwell.is_empty(),
+        "people are not measured"
+    );
+}
