@@ -313,10 +313,14 @@ impl Origin {
             proved_by: proved_by.map(str::to_owned),
             evidence: first.evidence,
             actors: vec![first.actor.clone()],
-            sentence: format!(
-                "it seems to have gone wrong first at {}: {}",
-                first.actor, first.why
-            ),
+            sentence: if first.why.starts_with(&first.actor) {
+                format!("it seems to have gone wrong first when {}", first.why)
+            } else {
+                format!(
+                    "it seems to have gone wrong first at {}: {}",
+                    first.actor, first.why
+                )
+            },
             details,
             ..Finding::default()
         });
