@@ -10,6 +10,7 @@ use schemas::Event;
 use schemas::anomaly::{Anomaly, AnomalyStatus, Severity};
 use schemas::session::Outcome;
 use serde::Serialize;
+use session::signal::origin::Suspect;
 use session::{Commit, Config, Effects, Input, Shard};
 
 /// Every signal that there is, by the name under which it is judged.
@@ -130,13 +131,19 @@ pub fn judge(workflow_id: &str, events: &[Event], config: &Arc<Config>) -> Judge
         let peak = peaks.entry(name).or_default();
         *peak = peak.max(score);
     }
-    let verdicts = SIGNALS
+    let mut verdicts: Vec<Verdict> = SIGNALS
         .into_iter()
         .map(|signal| {
             let peak = peaks.get(signal).copied().unwrap_or_default();
             verdict(workflow_id, signal, peak, &effects.anomalies, &seqs)
         })
         .collect();
+    if let Some(origin) = verdicts
+        .iter_mut()
+        .find(|verdict| verdict.signal == "origin")
+    {
+        origin.point(&shard.suspects(workflow_id), &seqs);
+    }
     Judged {
         workflow_id: workflow_id.to_owned(),
         events: events.len(),
@@ -214,6 +221,19 @@ fn verdict(
         },
         evidence,
         actor: strongest.and_then(|strongest| strongest.actors.first().cloned()),
+    }
+}
+
+impl Verdict {
+    /// Recorded runs do not say that they failed, so nothing is told of them; where it would point is judged all the same.
+    fn point(&mut self, suspects: &[Suspect], seqs: &HashMap<&str, i64>) {
+        let Some(first) = suspects.first().filter(|_| !self.fired) else {
+            return;
+        };
+        let seq = |id: &String| seqs.get(id.as_str()).copied();
+        self.evidence = first.evidence.iter().filter_map(seq).collect();
+        self.first_seq = seq(&first.event);
+        self.actor = Some(first.actor.clone());
     }
 }
 

@@ -16,6 +16,7 @@ use crate::facts::Limit;
 use crate::fingerprint;
 use crate::input::{Commit, Counters, Effects, Input, Verdict};
 use crate::rows::{self, Packed, RestoreError, RowKey};
+use crate::signal::origin::Suspect;
 use crate::snapshot;
 use crate::sojourns::Sojourns;
 use crate::workflow::{Around, Held, Workflow};
@@ -433,6 +434,20 @@ impl Shard {
                 workflow
                     .scores(&self.config, self.stream_time, &self.sojourns)
                     .into_vec()
+            }),
+            None => Vec::new(),
+        }
+    }
+
+    /// Where a workflow that is open or in its grace may have gone wrong first, the likeliest event first. Said of every
+    /// workflow, also where nobody says that it failed; the anomaly `origin` is for those that did.
+    pub fn suspects(&self, workflow_id: &str) -> Vec<Suspect> {
+        match self.workflows.get(workflow_id).map(|slot| &slot.state) {
+            Some(State::Live(workflow)) => {
+                workflow.suspects(&self.config, self.stream_time, &self.sojourns)
+            }
+            Some(State::Packed(packed)) => packed.unpack().map_or_else(Vec::new, |workflow| {
+                workflow.suspects(&self.config, self.stream_time, &self.sojourns)
             }),
             None => Vec::new(),
         }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use schemas::EventRef;
-use schemas::event::{Claim, Effect};
+use schemas::event::{Claim, Declaration, Effect};
 
 use crate::config::Config;
 use crate::facts::{Facts, OpenCall};
@@ -77,6 +77,10 @@ macro_rules! signals {
                 self.stagnation.take_ended()
             }
 
+            pub(crate) fn origin(&self) -> &origin::Origin {
+                &self.origin
+            }
+
             pub(crate) fn skipped(&self) -> &skipped::Skipped {
                 &self.skipped
             }
@@ -99,6 +103,10 @@ signals! {
     recovery::Recovery,
     lost_events::LostEvents,
     skipped::Skipped,
+    abandoned_branch::AbandonedBranch,
+    sync_bottleneck::SyncBottleneck,
+    // The last: it reads what the others have found.
+    origin::Origin,
 }
 
 /// Settings of a signal that has none.
@@ -177,6 +185,8 @@ pub struct Seen<'a> {
     pub asserts_success: bool,
     /// No field says so, words do (`words`): the assertion weighs less.
     pub from_text: bool,
+    /// What an agent's text says of success or failure where no field does.
+    pub in_words: Option<Declaration>,
 }
 
 impl Seen<'_> {

@@ -483,6 +483,26 @@ pub fn sketch(statement: &str) -> Option<Vec<u32>> {
     (SKETCH_WORDS.contains(&hashes.len())).then_some(hashes)
 }
 
+/// The words of a text as sorted hashes, so many of them at most: those with the smallest hashes, so that texts with the
+/// same words keep the same ones.
+pub fn most_words(text: &str, max: usize) -> Vec<u32> {
+    let mut hashes = hashes(text);
+    hashes.truncate(max);
+    hashes
+}
+
+/// Whether a text begins with something that went wrong, as programmes write it.
+pub fn begins_with_error(text: &str) -> bool {
+    let mut end = text.len().min(200);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let beginning = text[..end].to_ascii_lowercase();
+    ["error", "traceback", "exitcode: 1", "exception"]
+        .iter()
+        .any(|word| beginning.contains(word))
+}
+
 /// The share of the words of a sketch that a text has.
 pub fn share_of(sketch: &[u32], text: &str) -> f64 {
     let hashes = hashes(text);

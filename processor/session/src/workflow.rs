@@ -21,6 +21,7 @@ use crate::input::Effects;
 use crate::notes::{NONE, Note, Notes, flag, later};
 use crate::patterns::{About, Made};
 use crate::recent::{CompletedCall, Echo, FAILED};
+use crate::signal::origin::Suspect;
 use crate::signal::{Scores, Seen, Signals, View};
 use crate::sketch::{self, Likeness};
 use crate::sojourns::Sojourns;
@@ -255,7 +256,8 @@ impl Workflow {
         self.count(event, actor, number, answered.as_ref(), missing.len());
 
         let declared = self.asserts_success(event);
-        let from_text = !declared && says_success(event);
+        let in_words = said_in_words(event);
+        let from_text = !declared && in_words == Some(Declaration::Success);
         self.facts.declared_success |= declared;
         self.facts.declared_failure |= declares_failure(event);
         let seen = Seen {
@@ -271,6 +273,7 @@ impl Workflow {
             asserts_success: declared || from_text,
             from_text,
             echo,
+            in_words,
         };
         let changed = self.judge(config, stream_time, around, |signals, view, out| {
             signals.observe(&seen, view, out)
@@ -367,6 +370,20 @@ impl Workflow {
         let mut scores = Scores::default();
         self.signals.scores(&view, &mut scores);
         scores
+    }
+
+    /// Where it may have gone wrong first, the likeliest event first.
+    pub fn suspects(&self, config: &Config, stream_time: i64, sojourns: &Sojourns) -> Vec<Suspect> {
+        let view = View {
+            facts: &self.facts,
+            notes: &self.notes,
+            config,
+            settings: config.signals.of(self.workflow_type.as_deref()),
+            workflow_type: self.workflow_type.as_deref(),
+            sojourns,
+            stream_time,
+        };
+        self.signals.origin().suspects(&view, &self.findings)
     }
 
     /// Stream time at which [`Workflow::pass_time`] has something to do next.
@@ -857,17 +874,15 @@ impl Workflow {
     }
 }
 
-/// An agent's words, where it has not set the field.
-fn says_success(event: &EventRef<'_>) -> bool {
+/// What an agent's words say, where it has not set the field.
+fn said_in_words(event: &EventRef<'_>) -> Option<Declaration> {
     if event.actor.kind != ActorKind::Agent {
-        return false;
+        return None;
     }
     match &event.payload {
-        Payload::Text(text) => {
-            text.declares.is_none() && words::declares(text.content) == Some(Declaration::Success)
-        }
-        Payload::ToolCall(call) => words::is_final_answer(call.tool),
-        _ => false,
+        Payload::Text(text) if text.declares.is_none() => words::declares(text.content),
+        Payload::ToolCall(call) if words::is_final_answer(call.tool) => Some(Declaration::Success),
+        _ => None,
     }
 }
 

@@ -65,6 +65,7 @@ impl Described {
         let list = list.split('}').next().unwrap();
         let modules = list
             .lines()
+            .filter(|line| !line.trim().starts_with("//"))
             .filter_map(|line| line.trim().split("::").next())
             .filter(|name| !name.is_empty());
         let of_workflows = serde_json::to_value(Settings::default()).unwrap();

@@ -1,12 +1,14 @@
 //! The core under test: stories in, anomalies and snapshots out.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod branches;
 mod confidence_decay;
 mod docs;
 mod handoff_fidelity;
 mod incident;
 mod limits;
 mod order;
+mod origin;
 mod patterns;
 mod recovery;
 mod revisions;

@@ -415,7 +415,8 @@ fn more_gaps_than_are_remembered_do_not_make_a_late_event_one_that_comes_twice()
         let id = format!("odd{number}");
         run.event(&numbered(&id, "a", 60 + number, 2 * number + 1));
     }
-    assert!(run.newest().iter().all(|one| one.kinds == ["sequence_gap"]));
+    let lost = run.of("lost_events");
+    assert!(lost.iter().all(|one| one.kinds == ["sequence_gap"]));
 }
 
 /// A root task, an action, then whatever the story adds, then success.
