@@ -10,6 +10,7 @@ use schemas::Event;
 use schemas::anomaly::{Anomaly, AnomalyStatus, Severity};
 use schemas::session::Outcome;
 use serde::Serialize;
+use session::signal::origin::Suspect;
 use session::{Commit, Config, Effects, Input, Shard};
 
 /// Every signal that there is, by the name under which it is judged.
@@ -138,8 +139,11 @@ pub fn judge(workflow_id: &str, events: &[Event], config: &Arc<Config>) -> Judge
         .into_iter()
         .map(|signal| verdict(workflow_id, signal, peak(signal), &effects.anomalies, &seqs))
         .collect();
-    if let Some(origin) = verdicts.iter_mut().find(|one| one.signal == "origin") {
-        suspect(origin, &shard, &seqs);
+    if let Some(origin) = verdicts
+        .iter_mut()
+        .find(|verdict| verdict.signal == "origin")
+    {
+        origin.point(&shard.suspects(workflow_id), &seqs);
     }
     Judged {
         workflow_id: workflow_id.to_owned(),
@@ -221,16 +225,16 @@ fn verdict(
     }
 }
 
-/// Where `origin` would point, where nobody has said that the workflow failed: a recorded run does not say so.
-fn suspect(origin: &mut Verdict, shard: &Shard, seqs: &HashMap<&str, i64>) {
-    if origin.fired {
-        return;
-    }
-    if let Some(suspect) = shard.suspects(&origin.workflow_id).into_iter().next() {
+impl Verdict {
+    /// Recorded runs do not say that they failed, so nothing is told of them; where it would point is judged all the same.
+    fn point(&mut self, suspects: &[Suspect], seqs: &HashMap<&str, i64>) {
+        let Some(first) = suspects.first().filter(|_| !self.fired) else {
+            return;
+        };
         let seq = |id: &String| seqs.get(id.as_str()).copied();
-        origin.first_seq = seq(&suspect.event);
-        origin.evidence = suspect.evidence.iter().filter_map(seq).collect();
-        origin.actor = Some(suspect.actor);
+        self.evidence = first.evidence.iter().filter_map(seq).collect();
+        self.first_seq = seq(&first.event);
+        self.actor = Some(first.actor.clone());
     }
 }
 
