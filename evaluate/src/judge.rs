@@ -37,6 +37,8 @@ pub const SIGNALS: [&str; 20] = [
     "origin",
 ];
 
+/// Score of `unverified_success` up to which nobody has said that the goal is reached, in a field or in words.
+const NOT_DECLARED_MAX: f64 = 0.15;
 /// Step in which stream time passes after the last event, in microseconds.
 const TICK_US: i64 = 60_000_000;
 
@@ -126,17 +128,16 @@ pub fn judge(workflow_id: &str, events: &[Event], config: &Arc<Config>) -> Judge
         }
         course.push(Moment { seq, scores });
     }
-    let declares_success = close(&mut shard, &mut effects, config);
+    let mut declares_success = close(&mut shard, &mut effects, config);
     for (name, score) in shard.scores(workflow_id) {
         let peak = peaks.entry(name).or_default();
         *peak = peak.max(score);
     }
+    let peak = |signal: &str| peaks.get(signal).copied().unwrap_or_default();
+    declares_success |= peak("unverified_success") > NOT_DECLARED_MAX;
     let mut verdicts: Vec<Verdict> = SIGNALS
         .into_iter()
-        .map(|signal| {
-            let peak = peaks.get(signal).copied().unwrap_or_default();
-            verdict(workflow_id, signal, peak, &effects.anomalies, &seqs)
-        })
+        .map(|signal| verdict(workflow_id, signal, peak(signal), &effects.anomalies, &seqs))
         .collect();
     if let Some(origin) = verdicts
         .iter_mut()

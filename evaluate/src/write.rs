@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::judge::{Judged, Moment};
+use crate::judge::{Judged, Moment, SIGNALS};
 use crate::{Error, Options};
 
 /// What is written, where it is wanted.
@@ -57,8 +57,11 @@ fn object(workflow_id: &str, moment: &Moment) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("workflow_id".to_owned(), workflow_id.into());
     object.insert("seq".to_owned(), moment.seq.into());
-    for (signal, score) in &moment.scores {
-        object.insert((*signal).to_owned(), (*score).into());
+    // Every signal on every line: a score that is not there yet is 0.
+    for signal in SIGNALS {
+        let score = moment.scores.iter().find(|(name, _)| *name == signal);
+        let score = score.map_or(0.0, |(_, score)| *score);
+        object.insert(signal.to_owned(), score.into());
     }
     object
 }

@@ -222,6 +222,13 @@ fn every_workflow_and_every_signal_has_a_line_and_every_event_has_one() {
         (&course[0]["workflow_id"], &course[0]["seq"]),
         (&"loops".into(), &5.into())
     );
+    let rises: Vec<f64> = course
+        .iter()
+        .take(17)
+        .filter_map(|line| line["tool_loop"].as_f64())
+        .collect();
+    assert_eq!(rises.len(), 17, "a running score after every event");
+    assert!(rises.is_sorted() && rises[0] < rises[16], "{rises:?}");
 }
 
 #[test]

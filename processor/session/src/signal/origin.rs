@@ -5,8 +5,9 @@
 //! that it contradicts) is walked backwards from actor to actor, 64 steps at most; what the other signals have found in it at
 //! warning and above are the suspects: critical ones first, of these the earliest, because all that follows builds on it.
 //! Where nothing of the kind was found: the first write that nobody checked; else the first turn in which an agent calls a
-//! tool (a turn is an unbroken run of events of one actor); where nobody calls one, of the first four things that agents say
-//! the first with trouble (an error in it, or its next instruction repeats the last), else the very first.
+//! tool (a turn is a message and the calls behind it, an unbroken run of events of one actor); where nobody calls one, or
+//! agents answer the instructions of another before anybody does, of the first four things that they say the first with
+//! trouble (an error in it, or its next instruction repeats the last), else the very first.
 //! On 126 recorded runs with a labelled step the first turn with a call is the labelled one in 44 %, its agent in 67 %.
 //! Where words alone say that it failed, the last of an agent's, the kind is `from_text`.
 //! Score: .9 critical finding, .7 other finding or unchecked write, .5 first turn, .2 more with trouble, .1 with a contradiction.
@@ -35,6 +36,9 @@ const RUNNERS_UP_MAX: usize = 3;
 const SKETCH_MAX: usize = 32;
 /// Share of equal words from which an instruction repeats the last.
 const REPEATS: f64 = 0.6;
+
+/// Words from which the reason of a handoff is an instruction; fewer are a label (`hands back its answer`).
+const INSTRUCTION_WORDS_MIN: usize = 5;
 
 pub use super::NoSettings as Settings;
 
@@ -70,6 +74,8 @@ struct Said {
     said: Vec<Turn>,
     /// Words of the coordinator's last instruction.
     instruction: Vec<u32>,
+    /// It has told somebody in words what to do, before the first answer.
+    instructs: bool,
 }
 
 /// How it is known that the work failed.
@@ -193,7 +199,9 @@ impl Origin {
             self.turn = None;
             return;
         }
-        if self.turn.as_ref().is_none_or(|turn| turn.actor != actor) {
+        // A message begins a turn: one that comes right after another of the same actor is the next turn.
+        let speaks = matches!(seen.event.payload, Payload::Text(_));
+        if speaks || self.turn.as_ref().is_none_or(|turn| turn.actor != actor) {
             self.turn = Some(Box::new(Turn {
                 actor,
                 number: seen.number,
@@ -210,7 +218,11 @@ impl Origin {
         {
             turn.call = Some((seen.number, seen.event.event_id.into()));
             self.turns.push((**turn).clone());
-            self.said = None;
+            // Who answers an instruction acts as much as who calls a tool.
+            self.said = self
+                .said
+                .take()
+                .filter(|known| known.instructs && !known.said.is_empty());
         }
         if self.turns.len() >= TURNS_MAX {
             self.turn = None;
@@ -225,13 +237,16 @@ impl Origin {
             Payload::Handoff(handoff) => handoff.reason,
             _ => return,
         };
+        let is_first = self.said.is_none();
         let known = self.said.get_or_insert_with(|| {
             Box::new(Said {
                 coordinator: actor,
                 ..Said::default()
             })
         });
-        if known.coordinator == actor {
+        // Whoever speaks first and tells nobody what to do is one of those who work.
+        let works = !is_first && !known.instructs && known.said.is_empty() && !is_instruction(seen);
+        if known.coordinator == actor && !works {
             if known.said.len() >= SAID_MAX && known.said.iter().all(|turn| turn.trouble) {
                 return;
             }
@@ -242,6 +257,7 @@ impl Origin {
                 last.trouble = true;
             }
             known.instruction = words;
+            known.instructs |= known.said.is_empty() && is_instruction(seen);
         } else if known.said.len() < SAID_MAX && matches!(seen.event.payload, Payload::Text(_)) {
             known.said.push(Turn {
                 actor,
@@ -340,6 +356,15 @@ impl Origin {
         if let Some(unchecked) = unchecked(view, findings, more) {
             add(&mut suspects, unchecked);
         }
+        if let Some(known) = &self.said {
+            let trouble = known.said.iter().find(|turn| turn.trouble);
+            for turn in trouble.into_iter().chain(&known.said) {
+                add(
+                    &mut suspects,
+                    turn.suspect(view, "among the first things that were said"),
+                );
+            }
+        }
         for turn in &self.turns {
             add(
                 &mut suspects,
@@ -348,17 +373,6 @@ impl Origin {
                     "the first turn that acts: all that follows builds on it",
                 ),
             );
-        }
-        if self.turns.is_empty()
-            && let Some(known) = &self.said
-        {
-            let trouble = known.said.iter().find(|turn| turn.trouble);
-            for turn in trouble.into_iter().chain(&known.said) {
-                add(
-                    &mut suspects,
-                    turn.suspect(view, "among the first things that were said"),
-                );
-            }
         }
         if let Some(failed) = &self.failed {
             add(
@@ -440,6 +454,22 @@ impl Origin {
             add(&mut suspects, suspect);
         }
         suspects
+    }
+}
+
+/// Whether somebody is told in words what to do: a message to somebody, a handoff with a reason that was recorded.
+fn is_instruction(seen: &Seen<'_>) -> bool {
+    match &seen.event.payload {
+        Payload::Text(text) => !text.to.is_empty(),
+        Payload::Handoff(handoff) => {
+            let was_recorded = !seen
+                .event
+                .attributes
+                .iter()
+                .any(|(key, _)| *key == "implicit");
+            was_recorded && handoff.reason.split_whitespace().count() >= INSTRUCTION_WORDS_MIN
+        }
+        _ => false,
     }
 }
 
