@@ -67,6 +67,8 @@ struct Flight {
     first_at: i64,
     /// Returns when it was told last; 0 where it was not.
     told: u32,
+    /// It was told that the holders are few.
+    few_told: bool,
     /// Subject of the anomaly, while it is open.
     subject: Option<Box<str>>,
 }
@@ -208,13 +210,16 @@ impl Flight {
         if cycle.is_some() {
             kinds.push("cycle");
         }
-        if self.has_few_holders(view) {
+        let few = self.has_few_holders(view);
+        if few {
             kinds.push("few_holders");
         }
-        // Told when it begins and at each doubling.
-        if kinds.is_empty() || self.told > 0 && self.returns < 2 * self.told {
+        // Told when it begins, when the other rule holds as well, and at each doubling.
+        let known = self.told > 0 && self.returns < 2 * self.told;
+        if kinds.is_empty() || known && (!few || self.few_told) {
             return;
         }
+        self.few_told |= few;
         self.told = self.returns;
         let task = seen.event.task_id.unwrap_or("the work");
         let subject = self.subject.get_or_insert_with(|| task.into()).to_string();
