@@ -20,7 +20,7 @@ pub const FAILED: u64 = u64::MAX;
 /// Messages with fewer pairs of neighbouring words say too little to be called alike.
 const PAIRS_MIN: usize = 8;
 /// Results of different calls with fewer words say too little to be called the same.
-const ANSWER_WORDS_MIN: u32 = 8;
+const ANSWER_WORDS_MIN: u32 = 6;
 
 /// A call whose result is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

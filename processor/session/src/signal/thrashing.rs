@@ -2,8 +2,8 @@
 //!
 //! One leaky counter of churn for the workflow. What brings nothing new adds to it: half a point for a call that fails
 //! and for the same call with the same result; one point for the same question in other words, for an equal result of
-//! another call (from 8 words on), for an error, for a plan that is made again, for a hypothesis that is taken up again without new
-//! evidence; half a point for a handoff that goes back without progress; up to one point for a message that is like an
+//! another call (from 6 words on), for an error, for a plan that is made again, for a hypothesis that is taken up again without new
+//! evidence; half a point for a handoff that goes back from agent to agent without progress; up to one point for a message that is like an
 //! earlier one of its agent, from 0.4 of their word pairs in common to 0.8. Each step forward (a new result, a message
 //! that says something new) takes a quarter of it away; a retry that works takes the points of its failures back; a
 //! person's verdict ends it. The score is churn / (churn + 1.25), so it does not grow with the length of a run that
@@ -328,7 +328,9 @@ impl Thrashing {
                     let points = (alike - new) / (REPEATED_WORDS_MIN - new);
                     Step::Churn(Kind::SameWords, points.clamp(0.0, 1.0))
                 }
-                None if returned => Step::Churn(Kind::Return, 0.5),
+                None if returned && is_among_agents(&seen.event.payload) => {
+                    Step::Churn(Kind::Return, 0.5)
+                }
                 None => Step::Neither,
             },
             _ => Step::Neither,
@@ -502,6 +504,14 @@ fn of_result(echo: &Echo) -> Step {
     } else {
         Step::Forward
     }
+}
+
+/// Whether both ends of a handoff are agents: what a tool's runner or a person gives back was asked for.
+fn is_among_agents(payload: &Payload<&str>) -> bool {
+    let Payload::Handoff(handoff) = payload else {
+        return false;
+    };
+    handoff.from.kind == ActorKind::Agent && handoff.to.kind == ActorKind::Agent
 }
 
 /// Whether a plan says itself that it rests on new evidence.
