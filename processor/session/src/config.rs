@@ -185,7 +185,7 @@ impl Default for Limits {
             table_items_max: 64,
             held_events_max: 64,
             anomalies_max: 64,
-            calls_max: 64,
+            calls_max: 128,
             text_chars_max: 280,
             links_max: 32,
             closed_max: 50_000,

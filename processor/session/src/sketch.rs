@@ -174,6 +174,22 @@ struct Word {
     has_digit: bool,
 }
 
+/// What a byte is: 0 stands between words, 1 is a letter or `_`, 2 a digit, 4 a part of a letter beyond ASCII.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => 1,
+            b'0'..=b'9' => 2,
+            0x80.. => 4,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// Words of a text in lower case, hashed.
 fn words(text: &str, mut take: impl FnMut(Word)) {
     let mut end = text.len().min(BYTES_MAX);
@@ -182,36 +198,63 @@ fn words(text: &str, mut take: impl FnMut(Word)) {
     }
     let text = &text[..end];
     let bytes = text.as_bytes();
-    let (mut at, mut count) = (0, 0);
-    while at < end && count < WORDS_MAX {
-        let start = at;
-        while at < end && (bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_') {
+    let (mut at, mut start, mut count) = (0, 0, 0);
+    let mut letters = Letters::default();
+    while at < end {
+        let class = CLASSES[bytes[at] as usize];
+        if class & 3 != 0 {
+            letters.push(bytes[at], class);
             at += 1;
-        }
-        if at < end && bytes[at] >= 0x80 {
-            // Letters beyond ASCII: by characters, from the beginning of the word.
-            at = start + other_letters(&text[start..], &mut count, &mut take);
             continue;
         }
-        if at > start {
-            take(ascii(&bytes[start..at]));
-            count += 1;
+        if class == 4 {
+            // Letters beyond ASCII: by characters, from the beginning of the word.
+            letters = Letters::default();
+            at = start + other_letters(&text[start..], &mut count, &mut take);
+        } else {
+            if letters.len > 0 {
+                take(std::mem::take(&mut letters).word());
+                count += 1;
+            }
+            at += 1;
         }
-        at += 1;
+        if count >= WORDS_MAX {
+            return;
+        }
+        start = at;
+    }
+    if letters.len > 0 {
+        take(letters.word());
     }
 }
 
-/// A word of letters, digits and underscores. Setting bit 5 makes letters small and leaves digits as they are.
-fn ascii(word: &[u8]) -> Word {
-    let mut hash = word.len() as u64;
-    let mut has_digit = false;
-    for chunk in word.chunks(8) {
-        let mut part = [0_u8; 8];
-        part[..chunk.len()].copy_from_slice(chunk);
-        hash = mix(hash, u64::from_le_bytes(part) | 0x2020_2020_2020_2020);
-        has_digit |= chunk.iter().any(u8::is_ascii_digit);
+/// A word that is being read, eight bytes at a time.
+#[derive(Default)]
+struct Letters {
+    hash: u64,
+    part: u64,
+    len: u32,
+    classes: u8,
+}
+
+impl Letters {
+    /// Setting bit 5 makes letters small and leaves digits as they are.
+    fn push(&mut self, byte: u8, class: u8) {
+        self.part = (self.part << 8) | u64::from(byte | 0x20);
+        self.len += 1;
+        self.classes |= class;
+        if self.len.is_multiple_of(8) {
+            self.hash = mix(self.hash, self.part);
+            self.part = 0;
+        }
     }
-    Word { hash, has_digit }
+
+    fn word(self) -> Word {
+        Word {
+            hash: mix(self.hash ^ u64::from(self.len), self.part),
+            has_digit: self.classes & 2 != 0,
+        }
+    }
 }
 
 /// One word with letters beyond ASCII, or what is no word; the bytes that it took, one at least.
@@ -241,8 +284,14 @@ fn other_letters(text: &str, count: &mut usize, take: &mut impl FnMut(Word)) -> 
         lower.extend(letter.to_lowercase());
     }
     if !lower.is_empty() {
-        let hash = ascii(lower.as_bytes()).hash;
-        take(Word { hash, has_digit });
+        let mut letters = Letters::default();
+        for byte in lower.bytes() {
+            letters.push(byte, 1);
+        }
+        take(Word {
+            has_digit,
+            ..letters.word()
+        });
         *count += 1;
     }
     end
@@ -256,8 +305,7 @@ const fn is_ideograph(letter: char) -> bool {
 /// Two hashes into one, every bit of which depends on all of theirs.
 const fn mix(a: u64, b: u64) -> u64 {
     let product = (a ^ 0x9e37_79b9_7f4a_7c15) as u128 * (b ^ 0xd6e8_feb8_6659_fd93) as u128;
-    let folded = (product as u64) ^ (product >> 64) as u64;
-    (folded ^ (folded >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    (product as u64) ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

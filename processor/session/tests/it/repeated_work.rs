@@ -175,7 +175,10 @@ fn retries_and_calls_that_are_meant_again_are_not_counted() {
     );
     let mut asked = again.clone();
     asked[0].caused_by = vec!["wish".into()];
-    assert!(quiet(&[wish.clone()], &asked), "a person asked for it");
+    assert!(
+        quiet(std::slice::from_ref(&wish), &asked),
+        "a person asked for it"
+    );
     assert!(
         !quiet(&[wish], &again),
         "nobody says that the call follows from the wish"
