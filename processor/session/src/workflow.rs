@@ -117,6 +117,17 @@ pub struct Held {
     pub until: i64,
 }
 
+/// What is known of an event before the facts take its payload in.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    /// What its call does.
+    does: Known,
+    /// Its call had been made before.
+    call_repeated: bool,
+    /// The latest new evidence in its past.
+    evidence_before: u32,
+}
+
 impl Workflow {
     /// A workflow of which nothing is known yet.
     pub fn open(event: &EventRef<'_>, stream_time: i64) -> Self {
@@ -237,9 +248,11 @@ impl Workflow {
             event,
             &stated,
             &mut note,
-            does,
-            call_repeated,
-            evidence_before,
+            Before {
+                does,
+                call_repeated,
+                evidence_before,
+            },
             limits,
         );
         if progress {
@@ -636,11 +649,14 @@ impl Workflow {
         event: &EventRef<'_>,
         stated: &Stated<'_>,
         note: &mut Note,
-        does: Known,
-        call_repeated: bool,
-        evidence_before: u32,
+        before: Before,
         limits: &crate::config::Limits,
     ) -> bool {
+        let Before {
+            does,
+            call_repeated,
+            evidence_before,
+        } = before;
         let facts = &mut self.facts;
         let mut progress = false;
         match &event.payload {

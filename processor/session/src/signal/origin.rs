@@ -4,21 +4,21 @@
 //! information, with the actor, how sure it is, and the runners-up. The causal past of the failure (and of the assertion
 //! that it contradicts) is walked backwards from actor to actor, 64 steps at most; what the other signals have found in it at
 //! warning and above are the suspects: critical ones first, of these the earliest, because all that follows builds on it.
-//! Where nothing of the kind was found: the first write that nobody checked; else the first turn in which an agent calls a
-//! tool (a turn is a message and the calls behind it, an unbroken run of events of one actor); where nobody calls one, or
-//! agents answer the instructions of another before anybody does, of the first four things that they say the first with
-//! trouble (an error in it, or its next instruction repeats the last), else the very first.
-//! On 126 recorded runs with a labelled step the first turn with a call is the labelled one in 44 %, its agent in 67 %.
+//! Where nothing of the kind was found: the first write that nobody checked; else the first write; else the first turn in
+//! which an agent calls a tool (a turn is an unbroken run of events of one actor, from its last message on); where nobody
+//! calls one, of the first things that agents say the first with trouble (an error in it, or the next instruction repeats
+//! the last), else the second: the first passes the task on. On 126 recorded runs with a labelled step it points at that step
+//! in 43 %, at its agent in 65 %; on 29 service conversations in 17 and 72 %, where the first writes are what is compared.
 //! Where words alone say that it failed, the last of an agent's, the kind is `from_text`.
 //! Score: .9 critical finding, .7 other finding or unchecked write, .5 first turn, .2 more with trouble, .1 with a contradiction.
 //! Example: the rollback did not help; the claim that it was called on had hardened at remediation: that is the origin.
 //! Order: the suspects follow from causes; first turns are those in order of arrival.
-//! Bound: two turns, one failed call, four things said.
+//! Bound: two turns, one write, one failed call, four things said.
 
 use serde::{Deserialize, Serialize};
 
 use schemas::anomaly::{AnomalyStatus, Severity};
-use schemas::event::{ActorKind, Declaration, Payload, TaskState, ToolStatus};
+use schemas::event::{ActorKind, Declaration, Effect, Payload, TaskState, ToolStatus};
 
 use crate::finding::{Ending, Finding, Findings, Reporter};
 use crate::fingerprint;
@@ -37,9 +37,6 @@ const SKETCH_MAX: usize = 32;
 /// Share of equal words from which an instruction repeats the last.
 const REPEATS: f64 = 0.6;
 
-/// Words from which the reason of a handoff is an instruction; fewer are a label (`hands back its answer`).
-const INSTRUCTION_WORDS_MIN: usize = 5;
-
 pub use super::NoSettings as Settings;
 
 /// State of the signal.
@@ -48,6 +45,8 @@ pub struct Origin {
     turn: Option<Box<Turn>>,
     /// The first turns with a call.
     turns: Vec<Turn>,
+    /// The first write of an agent.
+    acted: Option<Box<Turn>>,
     /// The first call of an agent that failed.
     failed: Option<Box<Turn>>,
     said: Option<Box<Said>>,
@@ -71,11 +70,10 @@ struct Turn {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Said {
     coordinator: u16,
+    texts: u32,
     said: Vec<Turn>,
     /// Words of the coordinator's last instruction.
     instruction: Vec<u32>,
-    /// It has told somebody in words what to do, before the first answer.
-    instructs: bool,
 }
 
 /// How it is known that the work failed.
@@ -190,6 +188,20 @@ impl Origin {
                 }));
             }
         }
+        let acts = matches!(seen.effect, Effect::Write | Effect::Destructive)
+            && matches!(seen.event.payload, Payload::ToolCall(_));
+        if acts
+            && self.acted.is_none()
+            && view.facts.actor_kind(seen.note.actor) == ActorKind::Agent
+        {
+            self.acted = Some(Box::new(Turn {
+                actor: seen.note.actor,
+                number: seen.number,
+                event: seen.event.event_id.into(),
+                call: None,
+                trouble: false,
+            }));
+        }
         if self.turns.len() >= TURNS_MAX {
             return;
         }
@@ -199,7 +211,7 @@ impl Origin {
             self.turn = None;
             return;
         }
-        // A message begins a turn: one that comes right after another of the same actor is the next turn.
+        // A message begins a turn: what follows it is its doing.
         let speaks = matches!(seen.event.payload, Payload::Text(_));
         if speaks || self.turn.as_ref().is_none_or(|turn| turn.actor != actor) {
             self.turn = Some(Box::new(Turn {
@@ -218,11 +230,7 @@ impl Origin {
         {
             turn.call = Some((seen.number, seen.event.event_id.into()));
             self.turns.push((**turn).clone());
-            // Who answers an instruction acts as much as who calls a tool.
-            self.said = self
-                .said
-                .take()
-                .filter(|known| known.instructs && !known.said.is_empty());
+            self.said = None;
         }
         if self.turns.len() >= TURNS_MAX {
             self.turn = None;
@@ -237,16 +245,13 @@ impl Origin {
             Payload::Handoff(handoff) => handoff.reason,
             _ => return,
         };
-        let is_first = self.said.is_none();
         let known = self.said.get_or_insert_with(|| {
             Box::new(Said {
                 coordinator: actor,
                 ..Said::default()
             })
         });
-        // Whoever speaks first and tells nobody what to do is one of those who work.
-        let works = !is_first && !known.instructs && known.said.is_empty() && !is_instruction(seen);
-        if known.coordinator == actor && !works {
+        if known.coordinator == actor {
             if known.said.len() >= SAID_MAX && known.said.iter().all(|turn| turn.trouble) {
                 return;
             }
@@ -257,8 +262,14 @@ impl Origin {
                 last.trouble = true;
             }
             known.instruction = words;
-            known.instructs |= known.said.is_empty() && is_instruction(seen);
-        } else if known.said.len() < SAID_MAX && matches!(seen.event.payload, Payload::Text(_)) {
+        }
+        if !matches!(seen.event.payload, Payload::Text(_)) {
+            return;
+        }
+        known.texts = known.texts.saturating_add(1);
+        let second = known.texts == 2;
+        if known.said.len() < SAID_MAX && (second || known.coordinator != actor && known.texts > 1)
+        {
             known.said.push(Turn {
                 actor,
                 number: seen.number,
@@ -356,14 +367,8 @@ impl Origin {
         if let Some(unchecked) = unchecked(view, findings, more) {
             add(&mut suspects, unchecked);
         }
-        if let Some(known) = &self.said {
-            let trouble = known.said.iter().find(|turn| turn.trouble);
-            for turn in trouble.into_iter().chain(&known.said) {
-                add(
-                    &mut suspects,
-                    turn.suspect(view, "among the first things that were said"),
-                );
-            }
+        if let Some(acted) = &self.acted {
+            add(&mut suspects, acted.suspect(view, "the first write"));
         }
         for turn in &self.turns {
             add(
@@ -373,6 +378,17 @@ impl Origin {
                     "the first turn that acts: all that follows builds on it",
                 ),
             );
+        }
+        if self.turns.is_empty()
+            && let Some(known) = &self.said
+        {
+            let trouble = known.said.iter().find(|turn| turn.trouble);
+            for turn in trouble.into_iter().chain(&known.said) {
+                add(
+                    &mut suspects,
+                    turn.suspect(view, "among the first things that were said"),
+                );
+            }
         }
         if let Some(failed) = &self.failed {
             add(
@@ -454,22 +470,6 @@ impl Origin {
             add(&mut suspects, suspect);
         }
         suspects
-    }
-}
-
-/// Whether somebody is told in words what to do: a message to somebody, a handoff with a reason that was recorded.
-fn is_instruction(seen: &Seen<'_>) -> bool {
-    match &seen.event.payload {
-        Payload::Text(text) => !text.to.is_empty(),
-        Payload::Handoff(handoff) => {
-            let was_recorded = !seen
-                .event
-                .attributes
-                .iter()
-                .any(|(key, _)| *key == "implicit");
-            was_recorded && handoff.reason.split_whitespace().count() >= INSTRUCTION_WORDS_MIN
-        }
-        _ => false,
     }
 }
 

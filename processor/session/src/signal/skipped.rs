@@ -8,6 +8,7 @@
 //! evidence, refined, refuted or held high), checks that a task names (`check`; made when a result verifies them).
 //! Changes count only where agents declare causes across actors: without that nobody can know who looked.
 //! One anomaly for each item; resolved when it is taken up later.
+//! Running score: .7 for a change or a check, .4 for the others once told; half of it while it lies on the table.
 //! Example: the feature flag that changed at 02:15 is in no agent's causal past, and no call has it as its target.
 //! Order: looked at when success is declared: what arrives after that resolves what was told before it.
 //! Bound: `table_items_max` items.
@@ -20,7 +21,7 @@ use schemas::event::{ActorKind, Claim, ClaimKind, Confidence, Effect, HandoffPha
 use crate::facts::{Limit, cut};
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
-use crate::signal::{Seen, Signal, View};
+use crate::signal::{Scores, Seen, Signal, View};
 
 const SKIPPED: &str = "skipped";
 
@@ -126,6 +127,19 @@ impl Signal for Skipped {
 
     fn close(&mut self, view: &View<'_>, out: &mut Reporter<'_>) {
         self.tell(None, view, out);
+    }
+
+    fn scores(&self, view: &View<'_>, out: &mut Scores) {
+        let counts = self.counts(view);
+        let on_the_table = self
+            .items
+            .iter()
+            .filter(|item| !item.taken_up && counts(item.kind));
+        let strongest = on_the_table.map(|item| {
+            let told = weight(item.kind);
+            if item.told { told } else { told / 2.0 }
+        });
+        out.set(SKIPPED, strongest.fold(0.0, f64::max));
     }
 }
 
@@ -403,30 +417,32 @@ impl Skipped {
         }
     }
 
-    fn tell(&mut self, seen: Option<&Seen<'_>>, view: &View<'_>, out: &mut Reporter<'_>) {
+    /// Which kinds of items can be skipped in this workflow.
+    fn counts(&self, view: &View<'_>) -> impl Fn(ItemKind) -> bool + use<> {
         let hypotheses = self
             .items
             .iter()
             .filter(|item| item.kind == ItemKind::Hypothesis)
             .count();
         let declares_causes = view.facts.declares_causes;
-        let had_agents = view
-            .facts
-            .actors
-            .iter()
-            .any(|actor| actor.kind == ActorKind::Agent);
+        let mut actors = view.facts.actors.iter();
+        let had_agents = actors.any(|actor| actor.kind == ActorKind::Agent);
+        move |kind| match kind {
+            ItemKind::Change => declares_causes && had_agents,
+            ItemKind::Hypothesis => hypotheses > 1,
+            ItemKind::OpenQuestion | ItemKind::Constraint | ItemKind::Check => true,
+        }
+    }
+
+    fn tell(&mut self, seen: Option<&Seen<'_>>, view: &View<'_>, out: &mut Reporter<'_>) {
+        let counts = self.counts(view);
         let at = seen.map_or(view.stream_time, |seen| seen.event.occurred_at);
         for item in self
             .items
             .iter_mut()
             .filter(|item| !item.taken_up && !item.told)
         {
-            let counts = match item.kind {
-                ItemKind::Change => declares_causes && had_agents,
-                ItemKind::Hypothesis => hypotheses > 1,
-                ItemKind::OpenQuestion | ItemKind::Constraint | ItemKind::Check => true,
-            };
-            if !counts {
+            if !counts(item.kind) {
                 continue;
             }
             item.told = true;
@@ -448,7 +464,7 @@ impl Skipped {
             };
             let mut evidence = vec![item.event.to_string()];
             evidence.extend(seen.map(|seen| seen.event.event_id.to_owned()));
-            let warns = matches!(item.kind, ItemKind::Change | ItemKind::Check);
+            let warns = warns(item.kind);
             out.report(Finding {
                 signal: SKIPPED,
                 subject: subject(item),
@@ -457,7 +473,7 @@ impl Skipped {
                 } else {
                     Severity::Info
                 }),
-                score: if warns { 0.7 } else { 0.4 },
+                score: weight(item.kind),
                 kinds: vec![item.kind.as_str()],
                 at,
                 proved_by: seen.map(|seen| seen.event.event_id.to_owned()),
@@ -468,6 +484,15 @@ impl Skipped {
             });
         }
     }
+}
+
+/// A change that nobody saw and a check that nobody made are worth waking somebody.
+fn warns(kind: ItemKind) -> bool {
+    matches!(kind, ItemKind::Change | ItemKind::Check)
+}
+
+fn weight(kind: ItemKind) -> f64 {
+    if warns(kind) { 0.7 } else { 0.4 }
 }
 
 fn subject(item: &Item) -> String {
