@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use corpus::files::families;
-use corpus::table::{Corpus, NOT_LANDED, ORDERS, SEED, VARIANTS, page};
+use corpus::table::{Corpus, NOT_LANDED, ORDERS, SEED, VARIANTS, WITHOUT_STORIES, page};
 use corpus::{SIGNALS, parse};
 
 fn root() -> PathBuf {
@@ -37,9 +37,6 @@ fn every_fault_is_found_no_look_alike_is_flagged_and_nothing_else_is_said() {
         complaints.join("\n")
     );
 }
-
-/// Across workflows, so it has tests of its own.
-const WITHOUT_STORIES: [&str; 1] = ["decision_pattern"];
 
 #[test]
 fn every_signal_has_twenty_workflows_with_its_fault_and_twenty_look_alikes() {

@@ -8,6 +8,7 @@ cast human oncall
 scenario two agents throw a failing call to and fro
 expect thrashing
 allow ping_pong, tool_loop, stagnation, handoffs, repeated_work, recovery info, abandoned_branch
+allow handoff_fidelity info
 vary wording, tools
       09:00 left task mend active "mend the build"
       +3s left calls ci.runs {"branch":"main"} -> "run 77"

@@ -102,6 +102,7 @@ vary tools, wording, causality, interleave
 
 scenario polling a build that goes on
 expect nothing
+allow stagnation
 vary tools, wording, causality, length
      09:00 release task ship active "ship the release"
      8..15 times
