@@ -106,6 +106,29 @@ fn what_is_told_keeps_the_rules_of_the_contract() {
 }
 
 #[test]
+fn every_telling_keeps_each_actors_own_order_unless_the_story_delays_an_event() {
+    for (told, _) in corpus()
+        .judged
+        .iter()
+        .filter(|(told, _)| told.family != "lost_events")
+    {
+        let mut newest = std::collections::BTreeMap::new();
+        for event in told.deliveries.iter().map(|one| &one.event) {
+            let Some(number) = event.sequence else {
+                continue;
+            };
+            let before = newest.insert(event.actor.id.as_str(), number);
+            assert!(
+                before < Some(number),
+                "{}: {}",
+                told.workflow_id,
+                event.event_id
+            );
+        }
+    }
+}
+
+#[test]
 fn an_error_names_the_line_what_was_expected_and_what_stood_there() {
     let error = |text: &str| parse("polling", text).unwrap_err().to_string();
     assert_eq!(

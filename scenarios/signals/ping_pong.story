@@ -8,6 +8,7 @@ scenario two agents of three throw the task to and fro
 expect ping_pong at back3.accepted by billing, legal
 allow stagnation, handoffs, thrashing, abandoned_branch
 allow handoff_fidelity info
+allow origin
 vary wording, length, tools
       09:00 triage task case active "settle the claim"
       ... triage
@@ -25,6 +26,7 @@ scenario two agents and nobody else
 expect ping_pong at ball#5.accepted by left, right
 allow stagnation, handoffs, thrashing
 allow handoff_fidelity info
+allow origin
 vary wording, causality
       09:00 left task case active "settle the claim"
 ball  +9s left hands h1 to right "yours"
@@ -37,6 +39,7 @@ ball  +9s left hands h5 to right "certainly yours"
 scenario three agents in a ring
 expect ping_pong at ball#8.accepted by a, b, c
 allow stagnation, handoffs, thrashing
+allow origin
 vary wording
       09:00 a task case active "settle the claim"
       2 times

@@ -30,6 +30,7 @@ talk  +9s clerk says "draft {n} of the letter|letter, version {n}"
 scenario errors and talk in turns
 expect stagnation at talk#3 by fixer
 allow recovery info, thrashing info
+allow origin
 vary wording, length, causality
       09:00 fixer task mend active "mend the lamp"
       ... fixer
