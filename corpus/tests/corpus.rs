@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use corpus::files::families;
-use corpus::table::{Corpus, NOT_LANDED, ORDERS, SEED, VARIANTS, page};
+use corpus::table::{Corpus, NOT_LANDED, ORDERS, SEED, VARIANTS, WITHOUT_STORIES, page};
 use corpus::{SIGNALS, parse};
 
 fn root() -> PathBuf {
@@ -37,9 +37,6 @@ fn every_fault_is_found_no_look_alike_is_flagged_and_nothing_else_is_said() {
         complaints.join("\n")
     );
 }
-
-/// Across workflows, so it has tests of its own.
-const WITHOUT_STORIES: [&str; 1] = ["decision_pattern"];
 
 #[test]
 fn every_signal_has_twenty_workflows_with_its_fault_and_twenty_look_alikes() {
@@ -104,6 +101,29 @@ fn what_is_told_keeps_the_rules_of_the_contract() {
         for one in &told.deliveries {
             schemas::validate(&one.event.borrowed())
                 .unwrap_or_else(|error| panic!("{}: {error}", told.workflow_id));
+        }
+    }
+}
+
+#[test]
+fn every_telling_keeps_each_actors_own_order_unless_the_story_delays_an_event() {
+    for (told, _) in corpus()
+        .judged
+        .iter()
+        .filter(|(told, _)| told.family != "lost_events")
+    {
+        let mut newest = std::collections::BTreeMap::new();
+        for event in told.deliveries.iter().map(|one| &one.event) {
+            let Some(number) = event.sequence else {
+                continue;
+            };
+            let before = newest.insert(event.actor.id.as_str(), number);
+            assert!(
+                before < Some(number),
+                "{}: {}",
+                told.workflow_id,
+                event.event_id
+            );
         }
     }
 }

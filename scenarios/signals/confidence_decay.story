@@ -5,7 +5,7 @@
 cast human oncall
 
 scenario it fades from hand to hand and is decided on all the same
-expect confidence_decay at choice by third
+expect confidence_decay at choice by first, second, third
 allow skipped info, handoff_fidelity
 vary wording, length, causality, interleave
        09:00 first task report active "shall we sell?"

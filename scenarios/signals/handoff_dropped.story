@@ -25,6 +25,7 @@ offer +9s triage offers h1 to billing "pay it back"
 scenario an offer to a person who sleeps
 expect handoff_dropped about offer by triage, oncall
 allow abandoned_branch
+allow recovery info
 vary tools, wording, length
       09:00 triage task page active "page somebody"
       ... triage
@@ -63,6 +64,7 @@ vary tools, wording, causality, length, interleave
 
 scenario a human queue that accepts late but within the limit
 expect nothing
+allow recovery info
 vary tools, wording, length
       09:00 triage task ticket active "get it looked at"
       ... triage
@@ -74,6 +76,7 @@ vary tools, wording, length
 scenario an offer that is turned down
 expect nothing
 allow recovery info, abandoned_branch
+allow handoff_fidelity info
 vary tools, wording, length
       09:00 triage task refund active "refund the customer"
       ... triage

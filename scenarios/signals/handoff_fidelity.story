@@ -1,11 +1,11 @@
 # Signal 10, handoff_fidelity. S is what the sender's last Task holds (claims and constraints), H what the
-# handoff holds, R what the receiver's first Task holds. Fidelity = (H∩S / S) × (R∩H / H), known at the receiver's first
-# Task. Told when half or more is lost. No S, no finding. A dropped constraint is `skipped` as well.
+# handoff holds, R what the receiver's first Task holds. Fidelity = (H∩S / S) × (R∩H / H). What the handoff lacks is known
+# at the acceptance, what the receiver lacks at its first Task. Told when half or more is lost. No S, no finding. A dropped constraint is `skipped` as well.
 
 cast human oncall
 
 scenario most of it is left behind at the handoff
-expect handoff_fidelity about hand at take by triage, billing
+expect handoff_fidelity about hand at hand.accepted by triage, billing
 allow skipped
 vary wording, length, interleave, causality
       09:00 triage task refund active "refund the customer"
@@ -31,7 +31,7 @@ take  +9s billing task refund accepted "pay it back" claim twice "the order was 
       +9s billing task refund completed
 
 scenario nothing of the constraints arrives
-expect handoff_fidelity about hand at take by planner, driver
+expect handoff_fidelity about hand at hand.accepted by planner, driver
 allow skipped
 vary wording, length, causality
       09:00 planner task tour active "drive the tour" constraint "no tunnels", "back by six", "two breaks"

@@ -103,6 +103,7 @@ vary tools, wording, length
 scenario offers that are turned down do not count
 expect nothing
 allow abandoned_branch, recovery info
+allow handoff_fidelity info
 vary wording, length
      09:00 boss task one active "find somebody"
      ... boss

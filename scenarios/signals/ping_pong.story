@@ -7,6 +7,8 @@ cast system alerting human oncall
 scenario two agents of three throw the task to and fro
 expect ping_pong at back3.accepted by billing, legal
 allow stagnation, handoffs, thrashing, abandoned_branch
+allow handoff_fidelity info
+allow origin
 vary wording, length, tools
       09:00 triage task case active "settle the claim"
       ... triage
@@ -16,13 +18,15 @@ vary wording, length, tools
 back1 +9s legal hands h2 to billing "a money matter|not ours either"
       +9s billing hands h3 to legal "still legal"
 back2 +9s legal hands h4 to billing "still money"
-      +9s billing hands h5 to legal "no, legal"
-back3 +9s legal hands h6 to billing "no, money"
+back3 +9s billing hands h5 to legal "no, legal"
+      +9s legal hands h6 to billing "no, money"
       +9s billing task case failed
 
 scenario two agents and nobody else
 expect ping_pong at ball#5.accepted by left, right
 allow stagnation, handoffs, thrashing
+allow handoff_fidelity info
+allow origin
 vary wording, causality
       09:00 left task case active "settle the claim"
 ball  +9s left hands h1 to right "yours"
@@ -35,6 +39,7 @@ ball  +9s left hands h5 to right "certainly yours"
 scenario three agents in a ring
 expect ping_pong at ball#8.accepted by a, b, c
 allow stagnation, handoffs, thrashing
+allow origin
 vary wording
       09:00 a task case active "settle the claim"
       2 times
@@ -62,6 +67,7 @@ vary tools, wording, length
 
 scenario once to and fro
 expect nothing
+allow handoff_fidelity info
 vary tools, wording, length, causality, interleave
       09:00 triage task case active "settle the claim"
       ... triage
@@ -91,6 +97,7 @@ vary tools, wording, length
 scenario two rounds and an end
 expect nothing
 allow stagnation
+allow handoff_fidelity info
 vary wording
       09:00 left task case active "settle the claim"
       +9s left hands h1 to right "yours"

@@ -1,8 +1,9 @@
 # Signal 3, polling. The same call by the same actor, one after the other, with differing results: told from 20 on, as
-# information. Every result is new, so it is progress and no stagnation.
+# information. A repeated call is no progress whatever it brings, so polling may be a stagnation as well.
 
 scenario asking for the state of a build twenty times
 expect polling info at ask#20.result by release
+allow stagnation
 vary tools, wording, length, causality, interleave
      09:00 release task ship active "ship the release"
      ... release
@@ -14,6 +15,7 @@ ask  +30s release calls ci.state {"run":12} -> "{n} of 40 steps done|step {n} is
 
 scenario a queue is watched until it is empty
 expect polling info resolved at ask#20.result by drain
+allow stagnation
 vary tools, wording, causality
      09:00 drain task empty active "empty the queue"
      20..40 times
@@ -24,6 +26,7 @@ ask  +10s drain calls queue.depth {"queue":"orders"} -> "{n} messages gone"
 
 scenario a job is watched with calls whose request ids differ
 expect polling info at ask#20.result by runner
+allow stagnation
 vary tools, wording
      09:00 runner task job active "run the job"
      20..25 times
@@ -35,6 +38,7 @@ scenario two actors poll and each is told for itself
 expect polling info at ask#20.result by left
 expect polling info at also#20.result by right
 allow repeated_work, abandoned_branch, sync_bottleneck
+allow stagnation
 vary tools, wording
      09:00 left task both active "wait for both builds"
      20 times
@@ -46,6 +50,7 @@ also +1s right calls ci.state {"run":2} -> "right {n}"
 
 scenario nineteen times is not yet told
 expect nothing
+allow stagnation
 vary tools, wording, causality, length
      09:00 release task ship active "ship the release"
      15..19 times
@@ -57,6 +62,7 @@ vary tools, wording, causality, length
 
 scenario two watches in turns of fifteen
 expect nothing
+allow stagnation
 vary tools, wording
      09:00 release task ship active "ship both releases"
      15 times
@@ -79,6 +85,7 @@ vary tools, wording, causality, interleave
 scenario two agents share the watch
 expect nothing
 allow repeated_work
+allow stagnation
 vary tools, wording
      09:00 left task watch active "watch the build"
      12 times

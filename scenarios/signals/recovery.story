@@ -35,6 +35,7 @@ look  +9s cleaner calls disk.usage {"host":"a"} -> "40 %" verifies clean passed
 scenario the edit is not followed
 expect recovery kind stale_approval warning at act by alice, payer
 allow unverified_success, abandoned_branch
+allow recovery info
 vary wording, length
       09:00 payer task pay active "pay it back"
       ... payer

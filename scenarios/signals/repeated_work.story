@@ -1,6 +1,7 @@
 # Signal 4, repeated_work. A call with the fingerprint of an earlier successful one in the workflow and the same result,
 # nothing but reads between. Proved by the result. `cross_agent` where another actor made the first. A call without
-# arguments is not counted, nor one that follows an error.
+# arguments is not counted, nor one that follows an error. Calls are compared with the newest of the workflow
+# (`calls_max`), so the harmless work stands before or behind the two and not between.
 
 cast human oncall
 
@@ -31,8 +32,8 @@ scenario an agent asks the same again later
 expect repeated_work kind same_agent at again.result by reader
 vary tools, wording, length, causality, interleave
        09:00 reader task read active "read about Acme"
-       +9s reader calls register.find {"firm":"Acme"} -> "founded 1950"
        ... reader
+       +9s reader calls register.find {"firm":"Acme"} -> "founded 1950"
        +9s reader calls files.read {"path":"a"} -> "a says"
 again  +9s reader calls register.find {"firm":"Acme"} -> "founded 1950"
        ... reader
@@ -42,8 +43,8 @@ scenario the same call in another order of its keys
 expect repeated_work kind same_agent at again.result by reader
 vary wording, length
        09:00 reader task read active "read about Acme"
-       +9s reader calls register.find {"firm":"Acme","year":1950} -> {"rows":[1,2],"took":"x"}
        ... reader
+       +9s reader calls register.find {"firm":"Acme","year":1950} -> {"rows":[1,2],"took":"x"}
        +9s reader calls files.read {"path":"a"} -> "a says"
 again  +9s reader calls register.find {"year":1950.0,"firm":"Acme"} -> {"took":"x","rows":[1,2]}
        +9s reader task read completed
@@ -72,6 +73,7 @@ vary tools, wording, length, causality
 
 scenario another answer each time
 expect nothing
+allow stagnation info
 vary tools, wording, length, causality
        09:00 reader task watch active "watch the share"
        5 times

@@ -1,12 +1,12 @@
-# Signal 6, stagnation. Seven events of an actor on a task without progress, proved by the seventh. Progress is a state
-# that the task was not in before, a result that is new to the workflow, a claim settled with new evidence, a verdict
-# of a person. Another agent's progress on a task of its own is none. Silence alone is no stagnation.
+# Signal 6, stagnation. Seven events of an actor on a task while nobody made progress, proved by the seventh. Progress is a
+# state that the task was not in before, a result that is new to the workflow, a claim settled with new evidence, a
+# verdict of a person. Another agent's progress counts, so nobody works beside these. Silence alone is no stagnation.
 
 cast human oncall
 
 scenario seven thoughts and nothing done
 expect stagnation at talk#7 by thinker
-vary wording, length, interleave, causality
+vary wording, length, causality
       09:00 thinker task plan active "plan the week"
       ... thinker
       7..12 times
@@ -18,7 +18,7 @@ talk  +9s thinker thinks "option {n}|idea {n}"
 
 scenario messages without end
 expect stagnation at talk#7 by clerk
-vary wording, length, interleave, causality
+vary wording, length, causality
       09:00 clerk task answer active "answer the letter"
       ... clerk
       7..10 times
@@ -28,8 +28,9 @@ talk  +9s clerk says "draft {n} of the letter|letter, version {n}"
       +9s clerk task answer completed
 
 scenario errors and talk in turns
-expect stagnation at talk#4 by fixer
+expect stagnation at talk#3 by fixer
 allow recovery info, thrashing info
+allow origin
 vary wording, length, causality
       09:00 fixer task mend active "mend the lamp"
       ... fixer
@@ -44,7 +45,7 @@ talk  +9s fixer thinks "enough"
 
 scenario six thoughts and then a look
 expect nothing
-vary wording, length, interleave, causality
+vary wording, length, causality
       09:00 thinker task plan active "plan the week"
       ... thinker
       6 times

@@ -8,6 +8,8 @@ cast human oncall
 scenario two agents throw a failing call to and fro
 expect thrashing
 allow ping_pong, tool_loop, stagnation, handoffs, repeated_work, recovery info, abandoned_branch
+allow handoff_fidelity info
+allow origin
 vary wording, tools
       09:00 left task mend active "mend the build"
       +3s left calls ci.runs {"branch":"main"} -> "run 77"
@@ -24,6 +26,7 @@ vary wording, tools
 scenario a loop of failing calls and changes of mind
 expect thrashing by fixer
 allow tool_loop, stagnation, revisions, skipped info, recovery info, repeated_work
+allow origin
 vary wording, tools, causality, length
       09:00 fixer task mend active "mend the build"
       ... fixer
@@ -39,6 +42,7 @@ vary wording, tools, causality, length
 scenario a loop of equal answers and a burst of errors
 expect thrashing by fixer
 allow tool_loop, stagnation, recovery info, repeated_work
+allow origin
 vary wording, tools, causality, length
       09:00 fixer task mend active "mend the build"
       ... fixer

@@ -46,6 +46,7 @@ try  +4s fixer calls ci.logs {"run":77} -> error "404 not found"
 scenario a loop of twenty rounds becomes critical
 expect tool_loop critical at ask#20.result by helper
 allow repeated_work, stagnation, thrashing
+allow origin
 vary tools, wording
      10:00 helper task answer active "answer the customer"
      20..22 times
@@ -102,6 +103,7 @@ vary tools, wording, causality, interleave
 
 scenario polling a build that goes on
 expect nothing
+allow stagnation
 vary tools, wording, causality, length
      09:00 release task ship active "ship the release"
      8..15 times

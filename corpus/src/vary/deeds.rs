@@ -441,10 +441,10 @@ impl Teller<'_> {
         self.clock += seconds;
         self.shift += seconds + 1;
         let task = self.root.clone();
-        self.read_something(actor, task);
+        self.read_something(actor, task, 1);
     }
 
-    fn read_something(&mut self, actor: &str, task: Option<String>) {
+    fn read_something(&mut self, actor: &str, task: Option<String>, seconds: i64) {
         self.work += 1;
         let page = format!(
             "{}/{}.md",
@@ -479,19 +479,17 @@ impl Teller<'_> {
             verifies: Vec::new(),
             passed: None,
         };
-        self.clock += 1;
+        self.clock += seconds;
         self.answer(&open, &answer, Envelope::default(), actor, 1);
     }
 
     /// The parallel actor works on a task of its own, beside the story.
     pub(super) fn side(&mut self, side: Side) {
-        let clock = self.clock;
         let state = match side {
             Side::Begin => TaskState::Active,
             Side::Work => {
-                self.read_something(SIDE, Some(SIDE_TASK.to_owned()));
                 // It goes on beside the story and takes none of its time.
-                self.clock = clock;
+                self.read_something(SIDE, Some(SIDE_TASK.to_owned()), 0);
                 return;
             }
             Side::End => TaskState::Completed,

@@ -244,6 +244,8 @@ impl Workflow {
             });
         }
         let echo = self.echo(event, &stated, &note, answered.as_ref(), limits);
+        // Made again after it had failed, a call repeats nothing that was known.
+        let call_repeated = call_repeated && echo.made_good == 0;
         let progress = self.take_payload(
             event,
             &stated,

@@ -8,8 +8,8 @@
 //! Kinds: `data_gap` (an item is missing), `signal_corruption` (the sender hands a claim over at another level than it
 //! held, without new evidence; what the receiver makes of the level is signal 9), `referential_drift` (the receiver has
 //! the same words under another id, or other words under the same id), `capability_gap` (the receiver rejects, fails,
-//! escalates or hands back before its first Task). Warning under `fidelity_min` and where a level was raised;
-//! else information.
+//! escalates, or hands back what it was not asked to return before its first Task or call). Warning under
+//! `fidelity_min` and where a level was raised; else information.
 //! Example: triage holds three constraints, its handoff names one: transmit 0.33, `data_gap`.
 //! Order: follows from causes alone; any order of arrival that keeps each actor's own ends in the same findings.
 //! Bound: 32 senders and 32 handoffs under way with 16 items each; 128 handoffs measured.
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use schemas::anomaly::Severity;
 use schemas::event::{
-    Claim, ClaimKind, Confidence, ErrorKind, Handoff, HandoffPhase, Payload, Task,
+    Claim, ClaimKind, Confidence, ErrorKind, Handoff, HandoffMode, HandoffPhase, Payload, Task,
 };
 
 use crate::facts::{Facts, Limit, claim_key, cut};
@@ -112,6 +112,8 @@ struct Transfer {
     event: Box<str>,
     plan_event: Option<Box<str>>,
     accepted: bool,
+    /// Handing it back says nothing of what the receiver can: it was asked to, or has worked on it.
+    may_return: bool,
     held: Vec<Item>,
     handed: Vec<Item>,
     reason: Box<str>,
@@ -140,6 +142,12 @@ impl Signal for HandoffFidelity {
                 );
                 if gives_up {
                     self.cannot(seen.note.actor, None, seen, view, out);
+                }
+            }
+            Payload::ToolCall(_) => {
+                let agent = seen.note.actor;
+                for one in self.transfers.iter_mut().filter(|one| one.to == agent) {
+                    one.may_return |= one.accepted;
                 }
             }
             payload => {
@@ -292,6 +300,7 @@ impl HandoffFidelity {
             event: seen.event.event_id.into(),
             plan_event: plan.map(|plan| plan.event.clone()),
             accepted: false,
+            may_return: handoff.mode == HandoffMode::ReturnToCaller,
             held,
             handed: handed(handoff),
             reason: cut(handoff.reason, 2 * WORDS_MAX),
@@ -329,7 +338,8 @@ impl HandoffFidelity {
         out: &mut Reporter<'_>,
     ) {
         let cannot = |one: &Transfer| {
-            one.accepted && one.to == receiver && back_to.is_none_or(|back| back == one.from)
+            let hands_back = |back| back == one.from && !one.may_return;
+            one.accepted && one.to == receiver && back_to.is_none_or(hands_back)
         };
         if let Some(at) = self.transfers.iter().position(cannot) {
             let transfer = self.transfers.remove(at);

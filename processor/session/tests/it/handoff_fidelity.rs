@@ -217,3 +217,35 @@ fn what_stands_in_the_reason_or_in_the_intent_has_arrived() {
     run.event(&task("b-plan", "b", 4, &[]));
     assert_eq!(told(&run), None);
 }
+
+/// B takes the work, perhaps looks into it, and hands it back.
+fn handed_back(mode: &str, looks: bool) -> Option<Vec<String>> {
+    let mut run = Run::new();
+    let payload = |id: &str, phase: &str, from: &str, to: &str, mode: &str| {
+        format!(
+            r#"{{"handoff_id":"{id}","phase":"{phase}","from":"{from}","to":"{to}","mode":"{mode}"}}"#
+        )
+    };
+    run.event(&task("a-plan", "a", 1, &["!no writes"]));
+    let offer = payload("there", "offered", "a", "b", mode);
+    run.event(&event("there", "a", 2, "handoff", &offer, &[]));
+    let accept = payload("there", "accepted", "a", "b", mode);
+    run.event(&event("taken", "b", 3, "handoff", &accept, &[]));
+    if looks {
+        run.events(&call("look", "b", 4, "df", "{}", "99 % full"));
+    }
+    let back = payload("back", "offered", "b", "a", "pass_control");
+    run.event(&event("back", "b", 5, "handoff", &back, &[]));
+    let told = run.of("handoff_fidelity");
+    told.first().map(|one| one.kinds.clone())
+}
+
+#[test]
+fn handing_back_at_once_is_a_gap_and_returning_what_one_was_asked_for_is_none() {
+    let gap = |kinds: Option<Vec<String>>| {
+        kinds.is_some_and(|kinds| kinds.contains(&"capability_gap".to_owned()))
+    };
+    assert!(gap(handed_back("pass_control", false)));
+    assert!(!gap(handed_back("pass_control", true)));
+    assert!(!gap(handed_back("return_to_caller", false)));
+}

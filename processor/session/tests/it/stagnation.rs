@@ -252,3 +252,30 @@ fn the_session_says_what_the_time_of_each_actor_went_into() {
         "people are not measured"
     );
 }
+
+#[test]
+fn a_retry_that_works_is_progress_and_the_same_call_once_more_is_none() {
+    let mut run = Run::new();
+    for n in 0..6 {
+        let page = format!(r#"{{"page":{n}}}"#);
+        let at = 4 * n;
+        let id = |what: &str| format!("{what}{n}");
+        run.events(&on_task(
+            call(&id("locked"), "a", at, "read", &page, "!locked"),
+            "t",
+        ));
+        run.events(&on_task(
+            call(&id("open"), "a", at + 2, "read", &page, &id("page ")),
+            "t",
+        ));
+    }
+    assert!(run.of("stagnation").is_empty());
+    for n in 0..4 {
+        let id = format!("again{n}");
+        run.events(&on_task(
+            call(&id, "a", 30 + n, "read", r#"{"page":5}"#, "page 5"),
+            "t",
+        ));
+    }
+    assert_eq!(run.of("stagnation")[0].kinds, ["no_progress"]);
+}
