@@ -5,10 +5,11 @@
 //! that it contradicts) is walked backwards from actor to actor, 64 steps at most; what the other signals have found in it at
 //! warning and above are the suspects: critical ones first, of these the earliest, because all that follows builds on it.
 //! Where nothing of the kind was found: the first write that nobody checked; else the first write; else the first turn in
-//! which an agent calls a tool (a turn is an unbroken run of events of one actor, from its last message on); where nobody
-//! calls one, of the first things that agents say the first with trouble (an error in it, or the next instruction repeats
-//! the last), else the second: the first passes the task on. On 126 recorded runs with a labelled step it points at that step
-//! in 43 %, at its agent in 65 %; on 29 service conversations in 17 and 72 %, where the first writes are what is compared.
+//! which an agent calls a tool (a turn is an unbroken run of events of one actor, from its last message on). Where nobody
+//! calls one, or agents answer another's instructions before anybody does: of the first things that agents say the first
+//! with trouble (an error in it, or the next instruction repeats the last), else the second, as the first passes the task
+//! on; instructions themselves are not among them. On 126 recorded runs with a labelled step it points at that step in
+//! 43 %, at its agent in 65 %; on 29 service conversations in 17 and 72 %, where the first writes are what is compared.
 //! Where words alone say that it failed, the last of an agent's, the kind is `from_text`.
 //! Score: .9 critical finding, .7 other finding or unchecked write, .5 first turn, .2 more with trouble, .1 with a contradiction.
 //! Example: the rollback did not help; the claim that it was called on had hardened at remediation: that is the origin.
@@ -36,6 +37,9 @@ const RUNNERS_UP_MAX: usize = 3;
 const SKETCH_MAX: usize = 32;
 /// Share of equal words from which an instruction repeats the last.
 const REPEATS: f64 = 0.6;
+
+/// Words from which the reason of a handoff is an instruction; fewer are a label (`hands back its answer`).
+const INSTRUCTION_WORDS_MIN: usize = 5;
 
 pub use super::NoSettings as Settings;
 
@@ -74,6 +78,8 @@ struct Said {
     said: Vec<Turn>,
     /// Words of the coordinator's last instruction.
     instruction: Vec<u32>,
+    /// It has told somebody in words what to do, before anybody called a tool.
+    instructs: bool,
 }
 
 /// How it is known that the work failed.
@@ -230,7 +236,9 @@ impl Origin {
         {
             turn.call = Some((seen.number, seen.event.event_id.into()));
             self.turns.push((**turn).clone());
-            self.said = None;
+            // Who answers an instruction acts as much as who calls a tool.
+            let answered = |known: &Box<Said>| known.instructs && !known.said.is_empty();
+            self.said = self.said.take().filter(answered);
         }
         if self.turns.len() >= TURNS_MAX {
             self.turn = None;
@@ -262,14 +270,21 @@ impl Origin {
                 last.trouble = true;
             }
             known.instruction = words;
+            if is_instruction(seen) {
+                known.instructs = true;
+                return;
+            }
         }
         if !matches!(seen.event.payload, Payload::Text(_)) {
             return;
         }
         known.texts = known.texts.saturating_add(1);
-        let second = known.texts == 2;
-        if known.said.len() < SAID_MAX && (second || known.coordinator != actor && known.texts > 1)
-        {
+        // Who speaks first where nobody instructs passes the task on; an answer to an instruction is an act.
+        let acts = match known.coordinator == actor {
+            true => known.texts == 2,
+            false => known.texts > 1 || known.instructs,
+        };
+        if known.said.len() < SAID_MAX && acts {
             known.said.push(Turn {
                 actor,
                 number: seen.number,
@@ -367,6 +382,15 @@ impl Origin {
         if let Some(unchecked) = unchecked(view, findings, more) {
             add(&mut suspects, unchecked);
         }
+        if let Some(known) = &self.said {
+            let trouble = known.said.iter().find(|turn| turn.trouble);
+            for turn in trouble.into_iter().chain(&known.said) {
+                add(
+                    &mut suspects,
+                    turn.suspect(view, "among the first things that were said"),
+                );
+            }
+        }
         if let Some(acted) = &self.acted {
             add(&mut suspects, acted.suspect(view, "the first write"));
         }
@@ -378,17 +402,6 @@ impl Origin {
                     "the first turn that acts: all that follows builds on it",
                 ),
             );
-        }
-        if self.turns.is_empty()
-            && let Some(known) = &self.said
-        {
-            let trouble = known.said.iter().find(|turn| turn.trouble);
-            for turn in trouble.into_iter().chain(&known.said) {
-                add(
-                    &mut suspects,
-                    turn.suspect(view, "among the first things that were said"),
-                );
-            }
         }
         if let Some(failed) = &self.failed {
             add(
@@ -470,6 +483,19 @@ impl Origin {
             add(&mut suspects, suspect);
         }
         suspects
+    }
+}
+
+/// Whether somebody is told in words what to do: a message to somebody, a handoff with a reason that was recorded.
+fn is_instruction(seen: &Seen<'_>) -> bool {
+    match &seen.event.payload {
+        Payload::Text(text) => !text.to.is_empty(),
+        Payload::Handoff(handoff) => {
+            let mut attributes = seen.event.attributes.iter();
+            let was_recorded = !attributes.any(|(key, _)| *key == "implicit");
+            was_recorded && handoff.reason.split_whitespace().count() >= INSTRUCTION_WORDS_MIN
+        }
+        _ => false,
     }
 }
 

@@ -248,3 +248,26 @@ fn the_running_score_rises_with_what_is_unchecked() {
     run.event(&say("done-two", "a", 5, "It has been cancelled, too."));
     assert!((score(&run) - (1.0 - 1.0 / 3.5)).abs() < 1e-6);
 }
+
+#[test]
+fn whoever_answers_an_instruction_acts_although_somebody_calls_a_tool_later() {
+    let mut run = Run::new();
+    let instruct = |id: &str, second, content: &str| {
+        let payload = format!(r#"{{"content":"{content}","to":["surfer"]}}"#);
+        event(id, "boss", second, "text", &payload, &[])
+    };
+    run.event(&instruct("ask", 1, "open the page of the museum"));
+    run.event(&say("one", "surfer", 2, "the museum is in Rome"));
+    run.event(&instruct("next", 3, "now list its opening hours"));
+    run.event(&say("two", "surfer", 4, "it opens at nine"));
+    run.events(&call("late", "coder", 5, "python", r#"{"x":1}"#));
+    let suspects = run.shard.suspects("w");
+    assert_eq!(
+        (&*suspects[0].event, &*suspects[0].actor),
+        ("one", "surfer")
+    );
+    assert!(
+        suspects.iter().all(|one| one.actor != "boss"),
+        "{suspects:?}"
+    );
+}
