@@ -133,15 +133,11 @@ pub fn judge(workflow_id: &str, events: &[Event], config: &Arc<Config>) -> Judge
         let peak = peaks.entry(name).or_default();
         *peak = peak.max(score);
     }
-    declares_success |= peaks
-        .get("unverified_success")
-        .is_some_and(|peak| *peak > NOT_DECLARED_MAX);
+    let peak = |signal: &str| peaks.get(signal).copied().unwrap_or_default();
+    declares_success |= peak("unverified_success") > NOT_DECLARED_MAX;
     let mut verdicts: Vec<Verdict> = SIGNALS
         .into_iter()
-        .map(|signal| {
-            let peak = peaks.get(signal).copied().unwrap_or_default();
-            verdict(workflow_id, signal, peak, &effects.anomalies, &seqs)
-        })
+        .map(|signal| verdict(workflow_id, signal, peak(signal), &effects.anomalies, &seqs))
         .collect();
     if let Some(origin) = verdicts
         .iter_mut()
