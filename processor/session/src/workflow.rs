@@ -591,7 +591,11 @@ impl Workflow {
                     return Echo::default();
                 };
                 let ok = result.status == ToolStatus::Ok;
-                let answer = ok.then(|| Likeness::of(result.result)).unwrap_or_default();
+                let answer = if ok {
+                    Likeness::of(result.result)
+                } else {
+                    Likeness::default()
+                };
                 let completed = CompletedCall {
                     print: call.print,
                     result: if ok { note.print } else { FAILED },

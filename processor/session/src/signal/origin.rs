@@ -237,8 +237,10 @@ impl Origin {
             turn.call = Some((seen.number, seen.event.event_id.into()));
             self.turns.push((**turn).clone());
             // Who answers an instruction acts as much as who calls a tool.
-            let answered = |known: &Box<Said>| known.instructs && !known.said.is_empty();
-            self.said = self.said.take().filter(answered);
+            self.said = self
+                .said
+                .take()
+                .filter(|known| known.instructs && !known.said.is_empty());
         }
         if self.turns.len() >= TURNS_MAX {
             self.turn = None;

@@ -182,7 +182,8 @@ impl UnverifiedSuccess {
     /// Remembers what an action is about, and which action a read is about.
     fn follow(&mut self, call: &schemas::event::ToolCall<&str>, seen: &Seen<'_>, view: &View<'_>) {
         let acts = matches!(seen.effect, Effect::Write | Effect::Destructive);
-        if !acts && !(seen.looks && self.pending.iter().any(|action| action.looked == NONE)) {
+        let looks = seen.looks && self.pending.iter().any(|action| action.looked == NONE);
+        if !acts && !looks {
             return;
         }
         let values = values(call.target, call.arguments);
