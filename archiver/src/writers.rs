@@ -193,3 +193,7 @@ impl Worker {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "writers_tests.rs"]
+mod tests;
