@@ -93,7 +93,7 @@ pub enum Error {
         /// The text.
         text: String,
     },
-    /// It was told to stop.
+    /// It was told to stop before it was done, or before a file could be published.
     #[error("stopped before it was done; what is published is whole")]
     Stopped,
     /// The archive knows offsets that the topic does not have.
@@ -145,9 +145,6 @@ pub enum Error {
         /// Folder of the table.
         table_dir: PathBuf,
     },
-    /// The archiver was told to stop before a file could be published.
-    #[error("stopped before the file was published")]
-    Stopped,
     /// librdkafka did not take its configuration.
     #[error("Kafka client cannot be made: {0}; look at kafka.brokers and kafka.properties")]
     Client(KafkaError),

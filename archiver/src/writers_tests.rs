@@ -81,16 +81,10 @@ fn written_on(root: &Path, disk: TroubledDisk, write_retry_max_ms: u64) -> Resul
     let publisher = Arc::new(Publisher::new(root, Box::new(disk)));
     let config = Config {
         write_retry_max_ms,
-        writers: 1,
         ..Config::default()
     };
-    let mut writers = Writers::start(&config, publisher).unwrap();
-    writers.hand_over(collection(0, &[0, 1, 2])).unwrap();
-    loop {
-        if let Some(done) = writers.wait(Duration::from_secs(1)).unwrap() {
-            return done.outcome;
-        }
-    }
+    let patience = Patience::new(&config, publisher, Arc::default());
+    patience.write(&collection(0, &[0, 1, 2]))
 }
 
 #[test]
