@@ -67,7 +67,8 @@ pub struct Compaction {
     pub row_group_rows_max: usize,
     /// Bytes of memory for rows that are sorted. What is more is sorted in parts, which lie in `.tmp` for the while.
     pub sort_bytes_max: usize,
-    /// Level of zstd, 1 to 22.
+    /// Level of zstd, 1 to 22. What is written once and read often is worth more: 6 takes a fifth more time than 3 for a
+    /// twentieth less space.
     pub zstd_level: i32,
     /// Whether raw files are deleted when their rows are in the compacted tier. Whoever reads the raw tier alone then
     /// misses them.
@@ -122,7 +123,7 @@ impl Default for Compaction {
             row_group_bytes_max: 64 * 1024 * 1024,
             row_group_rows_max: 128 * 1024,
             sort_bytes_max: 256 * 1024 * 1024,
-            zstd_level: 3,
+            zstd_level: 6,
             delete_inputs: false,
             inputs_kept_ms: 3_600_000,
         }
