@@ -119,8 +119,8 @@ pub enum Command {
     Ingest(cmd::service::IngestArgs),
     /// Run the processor alone: events in, sessions and anomalies out
     Process(cmd::service::BatchArgs),
-    /// Run the archiver alone: Kafka to Parquet
-    Archive(cmd::service::BatchArgs),
+    /// Run the archiver alone: Kafka to Parquet; or compact, verify, list or delete what is archived
+    Archive(cmd::archive::Args),
     /// Send recorded events from files
     Replay(cmd::replay::Args),
     /// Tell how good the signals are on recorded workflows

@@ -93,7 +93,7 @@ async fn dispatch(
         Command::Up(args) => cmd::up::run(&args, context).await,
         Command::Ingest(_) => cmd::service::ingest(context).await,
         Command::Process(args) => cmd::service::process(&args, context).await,
-        Command::Archive(args) => cmd::service::archive(&args, context).await,
+        Command::Archive(args) => cmd::archive::run(args, context).await,
         Command::Sql(args) => cmd::sql::run(args, context).await,
         Command::Explain(args) => cmd::explain::run(args, context).await,
         Command::Replay(args) => cmd::replay::run(args, context).await,

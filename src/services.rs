@@ -1,7 +1,7 @@
 //! The services in this process: started, watched, and stopped in the order in which data flows.
 //!
 //! Ingest stops first, so that nothing new comes; then the processor, which publishes what it has; then the archiver,
-//! which writes what it has read. Whoever ends with an error ends the others with it.
+//! which writes what it has read; then the compactor, which drops what it has begun. Whoever ends with an error ends the others with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +43,11 @@ impl Services {
     /// Adds a service; those that were added first stop first.
     pub fn add(&mut self, service: Service) {
         self.all.push(service);
+    }
+
+    /// Adds a service that may be switched off.
+    pub fn add_if_there(&mut self, service: Option<Service>) {
+        self.all.extend(service);
     }
 
     /// Returns when every group has members that have shared out the partitions; fails when a service does.
@@ -165,6 +170,28 @@ pub fn archive(config: &Config, kafka: &KafkaClient, root: &Path) -> anyhow::Res
     });
     Ok(Service {
         name: "archiver",
+        stop,
+        task,
+    })
+}
+
+/// The compactor, until it is stopped; none where the configuration has it off.
+pub fn compact(config: &Config, root: &Path) -> Option<Service> {
+    let config = config.archiver.compaction.clone();
+    if !config.enabled {
+        return None;
+    }
+    let stop = CancellationToken::new();
+    let (root, shutdown) = (root.to_owned(), stop.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        let summary = archiver::compact::run(&config, &root, &shutdown)?;
+        Ok(format!(
+            "{} rows in {} compacted files, {} raw files deleted",
+            summary.rows, summary.files, summary.inputs_deleted
+        ))
+    });
+    Some(Service {
+        name: "compactor",
         stop,
         task,
     })

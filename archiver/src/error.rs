@@ -49,6 +49,53 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Two files have one name, in two folders.
+    #[error(
+        "{first} and {second} are the same part of the archive; keep one of them (`throughline archive verify` tells \
+         more)"
+    )]
+    Doubled {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// What was compacted is not what it was compacted from. That is a defect, or damage: nothing was published.
+    #[error("{path} was not published: {reason}; its inputs are untouched; please report this")]
+    Unequal {
+        /// The draft.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The file that says where the archive of a partition ends was deleted.
+    #[error(
+        "the newest raw file of {table}/{partition} was deleted, so that nothing says where its archive ends; restore \
+         it, or archive under another root"
+    )]
+    NewestGone {
+        /// The table.
+        table: &'static str,
+        /// The partition.
+        partition: i32,
+    },
+    /// The archive did not have these files at that time, or has them no longer.
+    #[error("{table} cannot be told as of then: {reason}")]
+    NoSuchSnapshot {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A text is no date.
+    #[error("{text:?} is no date; write it as 2026-04-01")]
+    NoDate {
+        /// The text.
+        text: String,
+    },
+    /// It was told to stop before it was done, or before a file could be published.
+    #[error("stopped before it was done; what is published is whole")]
+    Stopped,
     /// The archive knows offsets that the topic does not have.
     #[error(
         "the archive has {topic}/{partition} up to offset {archived_to}, but the topic ends at {topic_end}: it was \
@@ -98,9 +145,6 @@ pub enum Error {
         /// Folder of the table.
         table_dir: PathBuf,
     },
-    /// The archiver was told to stop before a file could be published.
-    #[error("stopped before the file was published")]
-    Stopped,
     /// librdkafka did not take its configuration.
     #[error("Kafka client cannot be made: {0}; look at kafka.brokers and kafka.properties")]
     Client(KafkaError),

@@ -1,6 +1,7 @@
 //! What a file of the archive says about itself: key-value metadata in its Parquet footer, keys `throughline.*`.
 //!
-//! The footer is the record of progress: where the next file of the partition begins stands here and nowhere else.
+//! The footer of a raw file is the record of progress: where the next file of the partition begins stands here and
+//! nowhere else. That of a compacted file says what the compacted tier covers ([`CompactedFooter`]).
 //! Values are text in the decimal, RFC 3339 or `name:hex` forms that any Parquet tool prints.
 
 use std::collections::BTreeSet;
@@ -14,9 +15,13 @@ use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaData, Parque
 
 use crate::checksum::Checksum;
 use crate::error::IoContext;
-use crate::{Error, Table};
+use crate::{Error, Table, digest};
 
-/// The footer of one file: which records of which partition it holds.
+mod compacted;
+
+pub use compacted::{CompactedFooter, Covered};
+
+/// The footer of one raw file: which records of which partition it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
     /// Table of the file.
@@ -179,9 +184,13 @@ const CREATED_AT: Key = Key {
     name: "throughline.created_at",
     doc: "When it was written, RFC 3339.",
 };
+pub(crate) const DIGEST: Key = Key {
+    name: "throughline.digest",
+    doc: "Digest over the bytes of the whole file, see below. Files of version 0.1.0 may be without it.",
+};
 
-/// Every key, in the order of the documentation.
-pub const KEYS: [Key; 16] = [
+/// Every key of a raw file, in the order of the documentation.
+pub const KEYS: [Key; 17] = [
     FORMAT,
     TABLE,
     TOPIC,
@@ -198,7 +207,11 @@ pub const KEYS: [Key; 16] = [
     CHECKSUM,
     WRITER,
     CREATED_AT,
+    DIGEST,
 ];
+
+/// Every key of a compacted file, in the order of the documentation.
+pub const COMPACTED_KEYS: [Key; 18] = compacted::KEYS;
 
 /// The version of the keys that is written here.
 const FORMAT_VERSION: &str = "1";
@@ -206,21 +219,13 @@ const FORMAT_VERSION: &str = "1";
 impl Footer {
     /// Reads the footer of a file, and nothing else of it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).doing("open", path)?;
-        let metadata = ParquetMetaDataReader::new()
-            .with_page_index_policy(PageIndexPolicy::Skip)
-            .parse_and_finish(&file)
-            .map_err(|error| match error {
-                ParquetError::External(source) => unreadable(path, source.to_string()),
-                other => unreadable(path, other.to_string()),
-            })?;
+        let metadata = metadata(path)?;
         Self::from_metadata(&metadata).map_err(|reason| unreadable(path, reason))
     }
 
     /// Takes the footer from the metadata of a file that is open already; an error says which key is wrong.
     pub fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
-        let file = metadata.file_metadata();
-        let pairs = Pairs(file.key_value_metadata().map_or(&[][..], Vec::as_slice));
+        let pairs = key_values(metadata);
         match pairs.text(FORMAT)? {
             FORMAT_VERSION => {}
             other => return Err(format!("{} is {other:?}; upgrade to read it", FORMAT.name)),
@@ -239,41 +244,21 @@ impl Footer {
                     to: pairs.number(GAP_TO)?,
                 }),
             },
-            first_timestamp_ms: pairs
-                .find(FIRST_TIMESTAMP)
-                .map(|_| pairs.number(FIRST_TIMESTAMP))
-                .transpose()?,
-            last_timestamp_ms: pairs
-                .find(LAST_TIMESTAMP)
-                .map(|_| pairs.number(LAST_TIMESTAMP))
-                .transpose()?,
+            first_timestamp_ms: pairs.number_if_there(FIRST_TIMESTAMP)?,
+            last_timestamp_ms: pairs.number_if_there(LAST_TIMESTAMP)?,
             rows: pairs.number(ROWS)?,
-            schemas: pairs.read(SCHEMAS, |text| {
-                let texts = text.split(',').filter(|text| !text.is_empty());
-                texts.map(WriterSchema::parse).collect()
-            })?,
+            schemas: pairs.schemas()?,
             checksum: pairs.read(CHECKSUM, |text| text.parse().ok())?,
             writer: pairs.text(WRITER)?.to_owned(),
-            created_at_ms: pairs.read(CREATED_AT, |text| {
-                text.parse().ok().map(Timestamp::as_millisecond)
-            })?,
+            created_at_ms: pairs.created_at_ms()?,
         };
-        if i64::try_from(footer.rows) != Ok(file.num_rows()) {
-            return Err(format!(
-                "{} is {} but the file has {} rows",
-                ROWS.name,
-                footer.rows,
-                file.num_rows()
-            ));
-        }
+        check_rows(footer.rows, metadata)?;
         Ok(footer)
     }
 
     /// The footer as the file carries it.
     pub(crate) fn to_key_values(&self) -> Vec<KeyValue> {
         let schemas: Vec<_> = self.schemas.iter().map(ToString::to_string).collect();
-        let created_at =
-            Timestamp::from_millisecond(self.created_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut pairs = vec![
             (FORMAT, FORMAT_VERSION.to_owned()),
             (TABLE, self.table.name().to_owned()),
@@ -286,7 +271,8 @@ impl Footer {
             (SCHEMAS, schemas.join(",")),
             (CHECKSUM, self.checksum.to_string()),
             (WRITER, self.writer.clone()),
-            (CREATED_AT, created_at.to_string()),
+            (CREATED_AT, to_text(self.created_at_ms)),
+            (DIGEST, digest::PLACEHOLDER.to_owned()),
         ];
         if let Some(gap) = self.gap {
             pairs.extend([
@@ -307,7 +293,42 @@ impl Footer {
     }
 }
 
-fn unreadable(path: &Path, reason: String) -> Error {
+/// Reads the Parquet footer of a file, and nothing else of it.
+pub(crate) fn metadata(path: &Path) -> Result<ParquetMetaData, Error> {
+    let file = File::open(path).doing("open", path)?;
+    ParquetMetaDataReader::new()
+        .with_page_index_policy(PageIndexPolicy::Skip)
+        .parse_and_finish(&file)
+        .map_err(|error| match error {
+            ParquetError::External(source) => unreadable(path, source.to_string()),
+            other => unreadable(path, other.to_string()),
+        })
+}
+
+fn key_values(metadata: &ParquetMetaData) -> Pairs<'_> {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    Pairs(pairs.map_or(&[][..], Vec::as_slice))
+}
+
+fn check_rows(rows: u64, metadata: &ParquetMetaData) -> Result<(), String> {
+    let found = metadata.file_metadata().num_rows();
+    if i64::try_from(rows) == Ok(found) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} is {rows} but the file has {found} rows",
+            ROWS.name
+        ))
+    }
+}
+
+fn to_text(created_at_ms: i64) -> String {
+    Timestamp::from_millisecond(created_at_ms)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
+}
+
+pub(crate) fn unreadable(path: &Path, reason: String) -> Error {
     Error::Unreadable {
         path: path.to_owned(),
         reason,
@@ -336,5 +357,22 @@ impl<'a> Pairs<'a> {
 
     fn number<T: std::str::FromStr>(&self, key: Key) -> Result<T, String> {
         self.read(key, |text| text.parse().ok())
+    }
+
+    fn number_if_there<T: std::str::FromStr>(&self, key: Key) -> Result<Option<T>, String> {
+        self.find(key).map(|_| self.number(key)).transpose()
+    }
+
+    fn schemas(&self) -> Result<BTreeSet<WriterSchema>, String> {
+        self.read(SCHEMAS, |text| {
+            let texts = text.split(',').filter(|text| !text.is_empty());
+            texts.map(WriterSchema::parse).collect()
+        })
+    }
+
+    fn created_at_ms(&self) -> Result<i64, String> {
+        self.read(CREATED_AT, |text| {
+            text.parse().ok().map(Timestamp::as_millisecond)
+        })
     }
 }

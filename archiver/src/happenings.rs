@@ -10,8 +10,10 @@ use metrics::{counter, gauge, histogram};
 use rdkafka::error::KafkaError;
 use tracing::{debug, error, info, warn};
 
+use crate::compact::Compacted;
 use crate::footer::{Footer, Gap};
 use crate::invariants::Broken;
+use crate::listing::FileInfo;
 use crate::roll::Reason;
 use crate::{Error, Table};
 
@@ -59,6 +61,78 @@ pub(crate) fn file_published(footer: &Footer, file_bytes: u64, reason: Reason, p
         reason = reason.as_str(),
         path = %path.display(),
         "file published"
+    );
+}
+
+/// A compacted file is visible and durable.
+pub(crate) fn compacted(done: &Compacted) {
+    let footer = &done.footer;
+    let table = footer.table.name();
+    counter!("throughline_archiver_compactions_total", "table" => table).increment(1);
+    counter!("throughline_archiver_compacted_rows_total", "table" => table).increment(footer.rows);
+    counter!("throughline_archiver_compacted_bytes_total", "table" => table)
+        .increment(done.file_bytes);
+    counter!("throughline_archiver_resent_rows_total", "table" => table).increment(footer.resent);
+    info!(
+        table,
+        number = footer.number,
+        inputs = footer.inputs,
+        input_bytes = done.input_bytes,
+        rows = footer.rows,
+        resent = footer.resent,
+        file_bytes = done.file_bytes,
+        path = %done.path.display(),
+        "compacted"
+    );
+}
+
+/// Another compactor published the same number first; the work was in vain.
+pub(crate) fn compaction_lost(table: Table) {
+    counter!("throughline_archiver_compactions_lost_total", "table" => table.name()).increment(1);
+    info!(table = table.name(), "another compactor was first");
+}
+
+/// A compaction failed and is tried again later. The raw files have everything until then.
+pub(crate) fn compaction_put_off(table: Table, error: &Error, pause: Duration) {
+    counter!("throughline_archiver_compactions_put_off_total", "table" => table.name())
+        .increment(1);
+    if error.is_passing() {
+        warn!(table = table.name(), %error, pause_ms = pause.as_millis() as u64, "not compacted, trying again");
+    } else {
+        error!(table = table.name(), %error, pause_ms = pause.as_millis() as u64, "not compacted; the raw files have everything");
+    }
+}
+
+/// A raw file does not begin where the one before it ends. If that stays so, a file is missing (A-1).
+pub(crate) fn hole_before_compaction(file: &FileInfo, expected: i64) {
+    counter!("throughline_archiver_compaction_holes_total", "table" => file.table.name())
+        .increment(1);
+    warn!(
+        table = file.table.name(),
+        partition = file.partition,
+        expected,
+        found = file.first_offset,
+        "a raw file is missing before this one; the partition is compacted up to there; `throughline archive verify` \
+         tells more if it stays so"
+    );
+}
+
+/// Raw files whose rows are in the compacted tier were deleted.
+pub(crate) fn inputs_deleted(table: Table, files: u64, bytes: u64) {
+    counter!("throughline_archiver_inputs_deleted_total", "table" => table.name()).increment(files);
+    info!(
+        table = table.name(),
+        files, bytes, "compacted raw files deleted"
+    );
+}
+
+/// Files before a date were deleted.
+pub(crate) fn retired(table: Table, before: &str, files: usize, bytes: u64) {
+    counter!("throughline_archiver_files_retired_total", "table" => table.name())
+        .increment(files as u64);
+    info!(
+        table = table.name(),
+        before, files, bytes, "files deleted by retention"
     );
 }
 

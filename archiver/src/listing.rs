@@ -9,11 +9,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::IoContext;
-use crate::footer::Footer;
-use crate::path::{FileName, parse_date, parse_hour, table_dir};
+use crate::footer::{CompactedFooter, Footer};
+use crate::path::{CompactedName, FileName, compacted_dir, parse_date, parse_hour, table_dir};
 use crate::{Error, Table};
 
-/// A file of the archive, as far as its name tells.
+/// A raw file of the archive, as far as its name tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInfo {
     /// Where it lies.
@@ -37,7 +37,44 @@ impl FileInfo {
     }
 }
 
-/// Every file of a table, by partition and offset. One pass over the folders; no file is opened.
+/// A compacted file of the archive, as far as its name tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactedInfo {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Table of its rows.
+    pub table: Table,
+    /// Number of the compaction that made it.
+    pub number: u64,
+    /// Date of the raw files that it was made from, `YYYY-MM-DD`, UTC.
+    pub date: String,
+}
+
+impl CompactedInfo {
+    /// Reads the footer: the ranges of offsets, what is covered so far, number of rows, times, checksum.
+    pub fn footer(&self) -> Result<CompactedFooter, Error> {
+        CompactedFooter::read(&self.path)
+    }
+}
+
+/// Every compacted file of a table, by number. One pass over the folders; no file is opened.
+pub fn compacted_files(root: &Path, table: Table) -> Result<Vec<CompactedInfo>, Error> {
+    let mut files = Vec::new();
+    for (date, date_dir) in entries(&compacted_dir(root, table), parse_date)? {
+        for (name, path) in entries(&date_dir, CompactedName::parse)? {
+            files.push(CompactedInfo {
+                path,
+                table,
+                number: name.number,
+                date: date.clone(),
+            });
+        }
+    }
+    files.sort_unstable_by(|a, b| (a.number, &a.date).cmp(&(b.number, &b.date)));
+    Ok(files)
+}
+
+/// Every raw file of a table, by partition and offset. One pass over the folders; no file is opened.
 pub fn files(root: &Path, table: Table) -> Result<Vec<FileInfo>, Error> {
     let mut files = Vec::new();
     for (date, date_dir) in entries(&table_dir(root, table), parse_date)? {
@@ -58,11 +95,14 @@ pub fn files(root: &Path, table: Table) -> Result<Vec<FileInfo>, Error> {
             }
         }
     }
-    files.sort_unstable_by_key(|file| (file.partition, file.first_offset));
+    files.sort_unstable_by(|a, b| {
+        let key = |file: &FileInfo| (file.partition, file.first_offset, file.hour);
+        key(a).cmp(&key(b)).then_with(|| a.date.cmp(&b.date))
+    });
     Ok(files)
 }
 
-/// The newest file of each partition of a table.
+/// The newest raw file of each partition of a table.
 pub fn newest(root: &Path, table: Table) -> Result<BTreeMap<i32, FileInfo>, Error> {
     // Sorted by offset, so that the last one stays.
     Ok(files(root, table)?

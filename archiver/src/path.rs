@@ -10,8 +10,18 @@ use jiff::tz::TimeZone;
 
 use crate::Table;
 
-/// Folder of the files under the root of an archive.
+/// Folder of the raw files under the root of an archive.
 pub const RAW: &str = "raw";
+/// What has no name yet.
+pub(crate) const TEMPORARY: &str = ".tmp";
+/// Which folder each raw file lies in.
+pub(crate) const PLACES: &str = ".places";
+/// Which folder each compacted file lies in.
+pub(crate) const COMPACTED_PLACES: &str = ".places/compacted";
+/// Up to where raw files were deleted on purpose.
+pub(crate) const FLOORS: &str = ".floors";
+/// What retention has deleted.
+pub(crate) const RETIRED: &str = ".retired";
 const EXTENSION: &str = ".parquet";
 const PARTITION_DIGITS: usize = 5;
 const OFFSET_DIGITS: usize = 20;
@@ -23,6 +33,39 @@ pub struct FileName {
     pub partition: i32,
     /// Where its range of offsets begins.
     pub first_offset: i64,
+}
+
+/// Which compacted file it is: the compactions of a table are numbered from 0, without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompactedName {
+    /// Number of the compaction.
+    pub number: u64,
+}
+
+impl CompactedName {
+    /// The number with leading zeros, so that names sort as numbers.
+    pub fn stem(self) -> String {
+        format!("{:0OFFSET_DIGITS$}", self.number)
+    }
+
+    /// The stem with its extension.
+    pub fn to_file_name(self) -> String {
+        self.stem() + EXTENSION
+    }
+
+    /// Reads a file's name; nothing else in a folder has one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::parse_stem(name.strip_suffix(EXTENSION)?)
+    }
+
+    /// Reads a stem.
+    pub(crate) fn parse_stem(stem: &str) -> Option<Self> {
+        let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
+        let name = Self {
+            number: stem.parse().ok().filter(|_| is_number)?,
+        };
+        (name.stem() == stem).then_some(name)
+    }
 }
 
 /// The hour that a file is filed under: that of its first record, UTC.
@@ -53,7 +96,8 @@ impl FileName {
         Self::parse_stem(name.strip_suffix(EXTENSION)?)
     }
 
-    fn parse_stem(stem: &str) -> Option<Self> {
+    /// Reads a stem.
+    pub(crate) fn parse_stem(stem: &str) -> Option<Self> {
         let (partition, offset) = stem.split_once('-')?;
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(partition) || !digits(offset) {
@@ -97,6 +141,16 @@ impl Hour {
     }
 }
 
+/// A stem with the extension of our files.
+pub(crate) fn with_extension(stem: &str) -> String {
+    format!("{stem}{EXTENSION}")
+}
+
+/// Name of a date's folder.
+pub(crate) fn date_folder(date: &str) -> String {
+    format!("date={date}")
+}
+
 /// Reads the name of a date's folder.
 pub(crate) fn parse_date(folder: &str) -> Option<String> {
     let date = folder.strip_prefix("date=")?;
@@ -111,7 +165,19 @@ pub(crate) fn parse_hour(folder: &str) -> Option<u8> {
     hour.parse().ok().filter(|hour| *hour < 24)
 }
 
-/// The folder of a table's files.
+/// The folder of a table's compacted files.
+pub fn compacted_dir(root: &Path, table: Table) -> PathBuf {
+    root.join(table.name())
+}
+
+/// Where a compacted file lies.
+pub fn compacted_path(root: &Path, table: Table, date: &str, name: CompactedName) -> PathBuf {
+    compacted_dir(root, table)
+        .join(date_folder(date))
+        .join(name.to_file_name())
+}
+
+/// The folder of a table's raw files.
 pub fn table_dir(root: &Path, table: Table) -> PathBuf {
     root.join(RAW).join(table.name())
 }

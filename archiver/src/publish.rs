@@ -5,11 +5,13 @@
 //! hour of the folder comes from the first record, and Kafka's compaction or retention can take that record away
 //! between two attempts; so the attempts first agree on the hour: `.places/<table>/<name>` is a symbolic link, made
 //! once by whoever is first, whose text is the folder (`docs/decisions/0010-where-an-archived-range-lies.md`).
+//! Compacted files get their names in the same way: the name is the number of the compaction. Where raw files were
+//! deleted their names are free again; a floor ([`floor`]) says so to whoever wakes up late.
 //! Knows nothing of what is in a file.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +19,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::disk::{Disk, LocalDisk};
 use crate::error::IoContext;
-use crate::path::{FileName, Hour, file_path};
+use crate::path::{self, COMPACTED_PLACES, CompactedName, FileName, Hour, PLACES, TEMPORARY};
 use crate::{Error, Table, happenings};
 
-const TEMPORARY: &str = ".tmp";
-const PLACES: &str = ".places";
+pub(crate) mod floor;
+
 /// Age from which an unlocked temporary file counts as left behind. Its lock is taken right after its creation.
 const STALE_AGE: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,22 @@ pub(crate) enum Publication {
     Won(PathBuf),
     /// Another file has the name already. It is whole and durable.
     Lost(PathBuf),
+    /// There was a file of that name, which was deleted since: whoever publishes it now has slept through all of it.
+    Overtaken,
+}
+
+/// A name that is to be given, and how the attempts at it agree on the folder.
+struct Bid<'a> {
+    /// Folder of the symbolic links that say where a file lies.
+    places: PathBuf,
+    /// Name of the link.
+    stem: String,
+    /// Folder of the table's files.
+    table_dir: PathBuf,
+    /// Folder below it, if nobody has chosen before.
+    folder: &'a str,
+    /// Whether a text can be such a folder.
+    is_folder: fn(&str) -> bool,
 }
 
 /// A file that has no final name yet. It goes away when this value is dropped, or is swept at a later start.
@@ -61,7 +79,7 @@ impl Publisher {
         Ok(publisher)
     }
 
-    fn new(root: &Path, disk: Box<dyn Disk>) -> Self {
+    pub(crate) fn new(root: &Path, disk: Box<dyn Disk>) -> Self {
         Self {
             root: root.to_owned(),
             disk,
@@ -77,13 +95,16 @@ impl Publisher {
     /// Begins a file.
     pub(crate) fn draft(&self) -> Result<Draft<'_>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let dir = self.root.join(TEMPORARY);
+        if !dir.exists() && self.root.exists() {
+            // Nobody misses what was in it. A root that is gone is another matter, and is told below.
+            let _ = self.disk.create_dir(&dir);
+        }
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = self
-                .root
-                .join(TEMPORARY)
-                .join(format!("{}-{number}", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            let path = dir.join(format!("{}-{number}", std::process::id()));
+            let mut options = OpenOptions::new();
+            match options.read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     // The lock tells other archivers that somebody is at work. Nothing rests on it.
                     let _ = file.try_lock();
@@ -100,7 +121,7 @@ impl Publisher {
         }
     }
 
-    /// Gives a draft its name, unless the name is taken. `hour` is where the file goes if nobody has chosen before.
+    /// Gives a raw file its name, unless the name is taken. `hour` is where it goes if nobody has chosen before.
     pub(crate) fn publish(
         &self,
         draft: Draft<'_>,
@@ -108,23 +129,95 @@ impl Publisher {
         name: FileName,
         hour: &Hour,
     ) -> Result<Publication, Error> {
+        let publication = self.bid(
+            draft,
+            &Bid {
+                places: self.root.join(PLACES).join(table.name()),
+                stem: name.stem(),
+                table_dir: path::table_dir(&self.root, table),
+                folder: &hour.to_folder(),
+                is_folder: |text| Hour::parse(text).is_some(),
+            },
+        )?;
+        match publication {
+            Publication::Won(path) if self.is_below_floor(table, name)? => {
+                self.remove(&path)?;
+                Ok(Publication::Overtaken)
+            }
+            publication => Ok(publication),
+        }
+    }
+
+    /// Gives a compacted file its name, unless the name is taken.
+    pub(crate) fn publish_compacted(
+        &self,
+        draft: Draft<'_>,
+        table: Table,
+        name: CompactedName,
+        date: &str,
+    ) -> Result<Publication, Error> {
+        self.bid(
+            draft,
+            &Bid {
+                places: self.root.join(COMPACTED_PLACES).join(table.name()),
+                stem: name.stem(),
+                table_dir: path::compacted_dir(&self.root, table),
+                folder: &path::date_folder(date),
+                is_folder: |text| path::parse_date(text).is_some(),
+            },
+        )
+    }
+
+    fn bid(&self, draft: Draft<'_>, bid: &Bid<'_>) -> Result<Publication, Error> {
         self.disk
             .sync_file(&draft.file, &draft.path)
             .doing("sync", &draft.path)?;
-        let hour = self.agree(table, name, hour)?;
-        let path = file_path(&self.root, table, &hour, name);
-        let folder = path.parent().unwrap_or(&self.root);
-        self.make_dir(folder)?;
+        let folder = bid.table_dir.join(self.agree(bid)?);
+        let path = folder.join(path::with_extension(&bid.stem));
+        self.make_dir(&folder)?;
         let publication = match self.disk.hard_link(&draft.path, &path) {
-            Ok(()) => Publication::Won(path.clone()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Publication::Lost(path.clone())
+            Ok(()) => Publication::Won(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Publication::Lost(path),
+            Err(error) => {
+                // Folders of hours that somebody has deleted are made again. The table's own is not: with it the files
+                // are gone, and to go on as if they were there is not for a program to decide.
+                self.forget_below(&bid.table_dir);
+                return Err(error).doing("publish", &path);
             }
-            Err(error) => return Err(error).doing("publish", &path),
         };
         // Also for the winner's file: it may have died before it came to this.
-        self.disk.sync_dir(folder).doing("sync", folder)?;
+        self.disk.sync_dir(&folder).doing("sync", &folder)?;
         Ok(publication)
+    }
+
+    /// Writes a note that is never changed: whole and durable, under a name that is not taken yet.
+    pub(crate) fn note(&self, dir: &Path, name: &str, text: &str) -> Result<(), Error> {
+        let draft = self.draft()?;
+        (&draft.file)
+            .write_all(text.as_bytes())
+            .doing("write", &draft.path)?;
+        self.disk
+            .sync_file(&draft.file, &draft.path)
+            .doing("sync", &draft.path)?;
+        self.make_dir(dir)?;
+        let path = dir.join(name);
+        self.disk
+            .hard_link(&draft.path, &path)
+            .doing("publish", &path)?;
+        self.sync_folder(dir)
+    }
+
+    /// Takes a file away for good. One that is gone already is no error.
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), Error> {
+        match self.disk.remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.doing("remove", path),
+        }
+    }
+
+    /// Makes what was removed from a folder stay removed.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> Result<(), Error> {
+        self.disk.sync_dir(folder).doing("sync", folder)
     }
 
     /// Makes sure that a file which is visible stays visible, whatever happens next.
@@ -134,28 +227,28 @@ impl Publisher {
         self.disk.sync_dir(folder).doing("sync", folder)
     }
 
-    /// The hour that all attempts at this file use: the first one proposed.
-    fn agree(&self, table: Table, name: FileName, hour: &Hour) -> Result<Hour, Error> {
-        let dir = self.root.join(PLACES).join(table.name());
-        self.make_dir(&dir)?;
-        let place = dir.join(name.stem());
-        let agreed = match self.disk.symlink(Path::new(&hour.to_folder()), &place) {
-            Ok(()) => hour.clone(),
+    /// The folder that all attempts at this file use: the first one proposed.
+    fn agree(&self, bid: &Bid<'_>) -> Result<String, Error> {
+        self.make_dir(&bid.places)?;
+        let place = bid.places.join(&bid.stem);
+        let agreed = match self.disk.symlink(Path::new(bid.folder), &place) {
+            Ok(()) => bid.folder.to_owned(),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let text = std::fs::read_link(&place).doing("read", &place)?;
                 text.to_str()
-                    .and_then(Hour::parse)
+                    .filter(|text| (bid.is_folder)(text))
                     .ok_or_else(|| Error::Unreadable {
                         path: place.clone(),
-                        reason: format!(
-                            "it points to {} instead of an hour's folder",
-                            text.display()
-                        ),
+                        reason: format!("it points to {} instead of a folder", text.display()),
                     })?
+                    .to_owned()
             }
-            Err(error) => return Err(error).doing("create", &place),
+            Err(error) => {
+                self.forget_below(&self.root.join(PLACES));
+                return Err(error).doing("create", &place);
+            }
         };
-        self.disk.sync_dir(&dir).doing("sync", &dir)?;
+        self.disk.sync_dir(&bid.places).doing("sync", &bid.places)?;
         Ok(agreed)
     }
 
@@ -191,6 +284,14 @@ impl Publisher {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(dir.to_owned());
         Ok(())
+    }
+
+    /// Makes the folders below this one again when they are needed: somebody may have deleted them.
+    fn forget_below(&self, dir: &Path) {
+        self.durable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|known| known == dir || !known.starts_with(dir));
     }
 
     /// Removes the temporary files of archivers that are gone.

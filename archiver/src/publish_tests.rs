@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::invariants::{Range, tiles};
 use crate::listing::files;
-use crate::samples::{MORNING_MS, collection, write_once};
+use crate::samples::{DyingDisk, MORNING_MS, collection, write_once};
 use crate::write::{Collection, Written, write};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -143,56 +143,13 @@ fn one_that_wakes_up_late_finds_its_range_taken_whatever_hour_it_saw() {
     assert_eq!(check_archive(root.path()), 5);
 }
 
-/// A disk on a machine that dies: from some step on, nothing works any more.
-struct DyingDisk {
-    steps_left: AtomicUsize,
-}
-
-impl DyingDisk {
-    fn step(&self) -> io::Result<()> {
-        let dead = self
-            .steps_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            });
-        dead.map(drop)
-            .map_err(|_| io::Error::other("the machine is dead"))
-    }
-}
-
-impl Disk for DyingDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.create_dir(dir))
-    }
-    fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.sync_file(file, path))
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.sync_dir(dir))
-    }
-    fn symlink(&self, text: &Path, link: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.symlink(text, link))
-    }
-    fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.hard_link(file, name))
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.remove_file(path))
-    }
-}
-
 #[test]
 fn an_end_at_any_step_leaves_nothing_or_a_whole_file_and_the_next_run_goes_on() {
     let mut published_at = None;
     for steps in 0..100 {
         let root = tempfile::tempdir().unwrap();
         write_once(root.path(), &collection(0, &[0, 1]));
-        let dying = Publisher::new(
-            root.path(),
-            Box::new(DyingDisk {
-                steps_left: AtomicUsize::new(steps),
-            }),
-        );
+        let dying = Publisher::new(root.path(), Box::new(DyingDisk::after(steps)));
         let mine = collection(2, &[2, 3, 4]);
         let outcome = write(&dying, &mine, 3);
         // What a reader, and the next archiver, find.

@@ -1,6 +1,9 @@
 //! Values that the unit tests share.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use schemas::event::{Actor, ActorKind, Event, Payload, Text};
@@ -8,6 +11,7 @@ use schemas::{Decoder, Encoder};
 
 use crate::Table;
 use crate::columns::Record;
+use crate::disk::{Disk, LocalDisk};
 use crate::partition::Partition;
 use crate::publish::Publisher;
 use crate::roll::Reason;
@@ -90,4 +94,49 @@ pub(crate) fn collection(first_offset: i64, offsets: &[i64]) -> Collection {
 /// Writes a collection with a publisher of its own.
 pub(crate) fn write_once(root: &Path, collection: &Collection) -> Written {
     write(&Publisher::open(root).unwrap(), collection, 3).unwrap()
+}
+
+/// A disk on a machine that dies: from some step on, nothing works any more.
+pub(crate) struct DyingDisk {
+    steps_left: AtomicUsize,
+}
+
+impl DyingDisk {
+    /// Works for this many steps.
+    pub(crate) fn after(steps: usize) -> Self {
+        Self {
+            steps_left: AtomicUsize::new(steps),
+        }
+    }
+
+    fn step(&self) -> io::Result<()> {
+        let dead = self
+            .steps_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        dead.map(drop)
+            .map_err(|_| io::Error::other("the machine is dead"))
+    }
+}
+
+impl Disk for DyingDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.create_dir(dir))
+    }
+    fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.sync_file(file, path))
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.sync_dir(dir))
+    }
+    fn symlink(&self, text: &Path, link: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.symlink(text, link))
+    }
+    fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.hard_link(file, name))
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| LocalDisk.remove_file(path))
+    }
 }

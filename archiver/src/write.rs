@@ -23,15 +23,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checksum::Checksum;
 use crate::columns::{Column, Kind, Storage};
+use crate::digest::DigestingFile;
 use crate::footer::{Footer, Gap, WriterSchema};
 use crate::path::{FileName, Hour};
 use crate::publish::{Publication, Publisher};
 use crate::roll::Reason;
-use crate::{Error, Table};
+use crate::{Error, Table, listing};
 
 /// Share of lookups that a Bloom filter lets through in vain.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
-const WRITER: &str = concat!("throughline-archiver ", env!("CARGO_PKG_VERSION"));
+pub(crate) const WRITER: &str = concat!("throughline-archiver ", env!("CARGO_PKG_VERSION"));
 
 /// Rows of one partition on their way into a file.
 #[derive(Debug, Clone)]
@@ -94,6 +95,20 @@ pub(crate) fn write(
             let winner = Footer::read(&path)?;
             Ok(Written::Lost { path, winner })
         }
+        // What was collected is archived; the partition goes on after its newest file, which is never deleted.
+        Publication::Overtaken => {
+            let newest =
+                listing::newest(publisher.root(), collection.table)?.remove(&collection.partition);
+            let newest = newest.ok_or(Error::NewestGone {
+                table: collection.table.name(),
+                partition: collection.partition,
+            })?;
+            let winner = newest.footer()?;
+            Ok(Written::Lost {
+                path: newest.path,
+                winner,
+            })
+        }
     }
 }
 
@@ -133,9 +148,10 @@ fn encode(
     let options = ArrowWriterOptions::new()
         .with_properties(properties)
         .with_skip_arrow_metadata(true);
+    let file = DigestingFile::new(file);
     let mut writer = ArrowWriter::try_new_with_options(file, table.schema(), options)?;
     writer.write(batch)?;
-    writer.close()?;
+    writer.into_inner()?.finish()?;
     Ok(())
 }
 
@@ -145,12 +161,27 @@ fn properties(
     zstd_level: i32,
 ) -> Result<WriterPropertiesBuilder, ParquetError> {
     let rows = batch.num_rows().max(1);
+    let sought = table.columns().iter().zip(batch.columns());
+    let distinct = sought
+        .filter(|(column, _)| column.storage == Storage::Sought)
+        .map(|(_, array)| distinct(array))
+        .max();
+    let properties = column_properties(table, zstd_level, distinct.unwrap_or(1))?;
+    Ok(properties.set_max_row_group_row_count(Some(rows)))
+}
+
+/// How each column is stored. `sought_max` is how many different values of a sought column one row group can have; its
+/// Bloom filter is made for that many and folded to as many as there are.
+pub(crate) fn column_properties(
+    table: Table,
+    zstd_level: i32,
+    sought_max: u64,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level)?))
-        .set_max_row_group_row_count(Some(rows))
         .set_bloom_filter_position(BloomFilterPosition::End)
         .set_created_by(WRITER.to_owned());
-    for (column, array) in table.columns().iter().zip(batch.columns()) {
+    for column in table.columns() {
         let path = leaf(column);
         properties = match column.storage {
             Storage::Repeating => {
@@ -159,7 +190,7 @@ fn properties(
             Storage::Sought => {
                 let bloom = BloomFilterProperties::builder()
                     .with_fpp(BLOOM_FALSE_POSITIVES)
-                    .with_max_ndv(distinct(array))
+                    .with_max_ndv(sought_max)
                     .build();
                 properties
                     .set_column_statistics_enabled(path.clone(), EnabledStatistics::Page)
@@ -220,7 +251,7 @@ impl Hasher for Hashed {
 }
 
 /// A full disk comes as an error of the encoder; it is one of the disk.
-fn encode_error(table: Table, path: &Path, error: ParquetError) -> Error {
+pub(crate) fn encode_error(table: Table, path: &Path, error: ParquetError) -> Error {
     let message = match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
             Ok(source) => {

@@ -56,11 +56,8 @@ impl Writers {
             let worker = Worker {
                 jobs: Arc::clone(&job_queue),
                 done: done_queue.clone(),
-                publisher: Arc::clone(&publisher),
                 identity: Arc::clone(&identity),
-                zstd_level: config.zstd_level,
-                retry_max: Duration::from_millis(config.write_retry_max_ms),
-                stop: Arc::clone(&writers.stop),
+                patience: Patience::new(config, Arc::clone(&publisher), Arc::clone(&writers.stop)),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("archive-writer-{number}"))
@@ -121,17 +118,14 @@ impl Drop for Writers {
 struct Worker {
     jobs: Arc<Mutex<Receiver<Collection>>>,
     done: Sender<Done>,
-    publisher: Arc<Publisher>,
     identity: Arc<Identity>,
-    zstd_level: i32,
-    retry_max: Duration,
-    stop: Arc<AtomicBool>,
+    patience: Patience,
 }
 
 impl Worker {
     fn run(&self) {
         while let Some(collection) = self.next_job() {
-            let outcome = self.write_patiently(&collection);
+            let outcome = self.confirm_and_write(&collection);
             if self
                 .done
                 .send(Done {
@@ -152,14 +146,37 @@ impl Worker {
             .unwrap_or_else(PoisonError::into_inner)
             .recv()
             .ok();
-        job.filter(|_| !self.stop.load(Ordering::Relaxed))
+        job.filter(|_| !self.patience.stop.load(Ordering::Relaxed))
     }
 
-    fn write_patiently(&self, collection: &Collection) -> Result<Written, Error> {
+    fn confirm_and_write(&self, collection: &Collection) -> Result<Written, Error> {
         // After its last record was read and before it is published: all of it is of the topic that is archived.
         self.identity
-            .confirm(collection.table, || self.pause(RETRY_FIRST))?
+            .confirm(collection.table, || self.patience.pause(RETRY_FIRST))?
             .ok_or(Error::Stopped)?;
+        self.patience.write(collection)
+    }
+}
+
+/// Writes files, and again where the disk does not take them.
+struct Patience {
+    publisher: Arc<Publisher>,
+    zstd_level: i32,
+    retry_max: Duration,
+    stop: Arc<AtomicBool>,
+}
+
+impl Patience {
+    fn new(config: &Config, publisher: Arc<Publisher>, stop: Arc<AtomicBool>) -> Self {
+        Self {
+            publisher,
+            zstd_level: config.zstd_level,
+            retry_max: Duration::from_millis(config.write_retry_max_ms),
+            stop,
+        }
+    }
+
+    fn write(&self, collection: &Collection) -> Result<Written, Error> {
         let since = Instant::now();
         let mut pause = RETRY_FIRST;
         loop {
@@ -193,3 +210,7 @@ impl Worker {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "writers_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! The commands, one file each. Each has its arguments and a `run` that returns the exit status.
 
+pub mod archive;
 pub mod config;
 pub mod demo;
 pub mod doctor;

@@ -20,13 +20,12 @@ Example:
   throughline ingest --brokers kafka-1:9092 --set ingest.listen=0.0.0.0:7171")]
 pub struct IngestArgs {}
 
-/// Arguments of `process` and `archive`.
+/// Arguments of `process`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   throughline process --brokers kafka-1:9092 --set processor.instance=a     one of many; each needs an instance of its own
-  throughline process --exit-at-end                                         catch up, print the figures, stop
-  throughline archive --exit-at-end")]
+  throughline process --exit-at-end                                         catch up, print the figures, stop")]
 pub struct BatchArgs {
     /// Stop when everything is committed that stood in the topics at the start, and print events, seconds, events per
     /// second and the share of the time spent waiting for Kafka
@@ -95,14 +94,15 @@ pub async fn process(args: &BatchArgs, context: &Context) -> anyhow::Result<Exit
 }
 
 /// Runs `archive` until it is stopped, or to the end of the topics.
-pub async fn archive(args: &BatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
+pub async fn archive(exit_at_end: bool, context: &Context) -> anyhow::Result<ExitCode> {
     let kafka = context.kafka()?;
     let config = &context.loaded.config;
     let claim = announce(context, "archive", &kafka, None)?;
     let root = context.archive_root();
-    if !args.exit_at_end {
+    if !exit_at_end {
         let mut running = Services::default();
         running.add(services::archive(config, &kafka, &root)?);
+        running.add_if_there(services::compact(config, &root));
         let line = format!(
             "ready: archive {}  ·  Kafka at {}",
             root.display(),

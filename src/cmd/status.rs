@@ -188,9 +188,12 @@ async fn look_at_archive(
     let looking = tokio::task::spawn_blocking(move || {
         let mut tables = Vec::new();
         for table in ArchiveTable::ALL {
-            let files = archiver::listing::files(&root, table)?;
+            let snapshot = archiver::snapshot(&root, table)?;
             let mut rows = 0;
-            for file in &files {
+            for file in &snapshot.compacted {
+                rows += file.footer()?.rows;
+            }
+            for file in &snapshot.raw {
                 rows += file.footer()?.rows;
             }
             let next = archiver::listing::next_offsets(&root, table)?;
@@ -211,7 +214,7 @@ async fn look_at_archive(
             };
             tables.push(TableStatus {
                 table: table.name(),
-                files: files.len(),
+                files: snapshot.compacted.len() + snapshot.raw.len(),
                 rows,
                 behind,
             });

@@ -102,7 +102,9 @@ pub async fn start_services(
     let metrics = services::collect_metrics()?;
     running.add(services::ingest(config, kafka, listener, metrics));
     running.add(services::process(config, kafka)?);
-    running.add(services::archive(config, kafka, &context.archive_root())?);
+    let root = context.archive_root();
+    running.add(services::archive(config, kafka, &root)?);
+    running.add_if_there(services::compact(config, &root));
     let groups = [config.processor.group_id(), config.archiver.group.clone()];
     running.ready(kafka, &[&groups[0], &groups[1]]).await?;
     Ok(Addresses { ingest_address })

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod broken_disk;
 mod killed;
 mod lost;
 mod outage;

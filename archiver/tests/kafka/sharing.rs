@@ -33,7 +33,8 @@ fn two_that_do_not_know_of_each_other_archive_each_record_once() {
     let lost: u64 = summaries.iter().map(|summary| summary.races_lost).sum();
     let rows: u64 = summaries
         .iter()
-        .map(|summary| summary.rows[&Table::Events])
+        // On a busy machine one of them may win nothing.
+        .filter_map(|summary| summary.rows.get(&Table::Events))
         .sum();
     assert_eq!(rows, 3000);
     assert!(lost > 0, "there was no race");
