@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use archiver::Table;
 use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
@@ -19,15 +19,17 @@ use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use datafusion_functions_json::udfs::json_union_to_text_udf;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::archive_table::{ArchiveTable, FOLDER_COLUMNS};
 use crate::reader::find_damaged;
@@ -38,7 +40,7 @@ use crate::types::type_name;
 use crate::views::{VIEWS, View};
 use crate::{Config, Error, read_only};
 
-const CATALOG: &str = "throughline";
+pub(crate) const CATALOG: &str = "throughline";
 const SCHEMA: &str = "public";
 /// Rows of a batch. Half of the engine's default: ours are wide, and a batch is the least that a sort or join holds.
 const ROWS_OF_A_BATCH: usize = 4_096;
@@ -48,6 +50,8 @@ const OPTIMIZER_PASSES_MAX: usize = 8;
 const SORT_SHARE: usize = 8;
 /// Room for planning a query of `query_operators_max` operators, four times over. Only what is used becomes memory.
 const PLANNER_STACK_BYTES: usize = 128 * 1024 * 1024;
+/// Batches that a query may be ahead of whoever reads its rows.
+const BATCHES_AHEAD: usize = 2;
 /// A spill folder that no running query can still be using: a killed process left it.
 const SPILL_LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -57,6 +61,15 @@ pub struct Archive {
     context: SessionContext,
     store: Arc<ArchiveStore>,
     config: Arc<Config>,
+}
+
+/// How much one query may take, beyond what all of them share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Longest time from the beginning to the last row.
+    pub time_max: Option<Duration>,
+    /// Most rows.
+    pub rows_max: Option<u64>,
 }
 
 /// The answer to a query: batches as they are computed, never all of them in memory.
@@ -91,23 +104,47 @@ impl Archive {
     /// The archive below `root`, which need not exist yet: then all tables are empty.
     pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
         let store = Arc::new(ArchiveStore::new(root.into()));
-        let context = session(&store, &config)?;
+        let runtime = runtime(&store, &config)?;
+        Self::build(store, runtime, Arc::new(config))
+    }
+
+    /// The same archive with a catalogue of its own, which can be added to; limits and caches are shared.
+    pub(crate) fn sibling(&self) -> Result<Self, Error> {
+        let runtime = self.context.runtime_env();
+        Self::build(Arc::clone(&self.store), runtime, Arc::clone(&self.config))
+    }
+
+    fn build(
+        store: Arc<ArchiveStore>,
+        runtime: Arc<RuntimeEnv>,
+        config: Arc<Config>,
+    ) -> Result<Self, Error> {
         let archive = Self {
-            context,
+            context: session(runtime, &config)?,
             store,
-            config: Arc::new(config),
+            config,
         };
         for table in Table::ALL {
             let provider = ArchiveTable::new(table, Arc::clone(&archive.store));
             archive
                 .context
-                .register_table(table.name(), Arc::new(provider))
+                .register_table(relation_name(table), Arc::new(provider))
                 .map_err(Error::from_engine)?;
         }
         for view in VIEWS {
             archive.define(view)?;
         }
         Ok(archive)
+    }
+
+    /// The engine's session, for a door that adds to its catalogue.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Limits of queries.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The root that it was opened with.
@@ -117,46 +154,75 @@ impl Archive {
 
     /// Runs one query. What it reads is fixed here: files that arrive later are seen by the next query.
     ///
-    /// Dropping the rows, or the future, cancels the query.
+    /// Dropping the rows, or the future, cancels the query. It may take as long as `query.statement_timeout_ms` says.
     pub async fn sql(&self, sql: &str) -> Result<Rows, Error> {
-        let snapshot = Arc::new(Snapshot::new(self.store.root()));
-        let (archive, planned, text) = (self.clone(), Arc::clone(&snapshot), sql.to_owned());
-        let plan = on_deep_stack(async move { archive.plan(&text, planned).await }).await?;
-        match plan {
-            Ok((plan, task)) => match execute_stream(plan, task) {
-                Ok(batches) => Ok(Rows::new(batches, snapshot, self.store.root())),
-                Err(error) => Err(tell(error, &snapshot, self.store.root()).await),
+        let time_max = self.config.statement_timeout();
+        self.sql_within(
+            sql,
+            Bounds {
+                time_max,
+                rows_max: None,
             },
-            Err(Unplanned::Refused(error)) => Err(error),
-            Err(Unplanned::Failed(error)) => Err(tell(error, &snapshot, self.store.root()).await),
-        }
+        )
+        .await
     }
 
-    /// How the query will be run. Lists files and reads footers, but no rows.
-    async fn plan(
+    /// Runs one query within bounds of its own.
+    pub async fn sql_within(&self, sql: &str, bounds: Bounds) -> Result<Rows, Error> {
+        let begun = Instant::now();
+        let (archive, text) = (self.clone(), sql.to_owned());
+        let rows = on_deep_stack(async move {
+            let statement = read_only::admit(&text, &archive.config)?;
+            let plan = archive.logical(statement, &text).await?;
+            archive.run(plan).await
+        })
+        .await??;
+        Ok(rows.within(begun, bounds))
+    }
+
+    /// What a statement means. Reads nothing of the archive, and refuses whatever would not only read.
+    ///
+    /// Recurses as deep as the statement is nested: call it within [`on_deep_stack`].
+    pub(crate) async fn logical(
         &self,
-        sql: &str,
-        snapshot: Arc<Snapshot>,
-    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), Unplanned> {
-        let statement = read_only::admit(sql, &self.config)?;
-        let mut state = self.context.state();
-        state.config_mut().set_extension(snapshot);
-        self.check_names(&state.resolve_table_references(&statement)?)?;
+        statement: Statement,
+        text: &str,
+    ) -> Result<LogicalPlan, Error> {
+        let state = self.context.state();
+        let names = state.resolve_table_references(&statement);
+        self.check_names(&names.map_err(|error| Error::from_engine(error).placed(text))?)
+            .map_err(|error| error.placed(text))?;
         let plan = match state.statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => {
                 return Err(self
                     .check_function(&error)
-                    .map_or(Unplanned::Failed(error), Unplanned::Refused));
+                    .unwrap_or_else(|| Error::from_engine(error))
+                    .placed(text));
             }
         };
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false)
-            .verify_plan(&plan)?;
-        let plan = state.create_physical_plan(&text_for_unions(plan)?).await?;
-        Ok((plan, state.task_ctx()))
+            .verify_plan(&plan)
+            .map_err(Error::from_engine)?;
+        text_for_unions(plan).map_err(Error::from_engine)
+    }
+
+    /// Begins to run a plan over the files that are published now. Lists files and reads footers, but no rows.
+    pub(crate) async fn run(&self, plan: LogicalPlan) -> Result<Rows, Error> {
+        let snapshot = Arc::new(Snapshot::new(self.store.root()));
+        let mut state = self.context.state();
+        state.config_mut().set_extension(Arc::clone(&snapshot));
+        let begun = match state.create_physical_plan(&plan).await {
+            Ok(plan) => execute_stream(plan, state.task_ctx()),
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(batches) => Ok(Rows::new(batches, snapshot, self.store.root())),
+            Err(error) => Err(tell(error, &snapshot, self.store.root()).await),
+        }
     }
 
     /// Runs one query and waits for all of its rows. For answers that are known to be short.
@@ -172,7 +238,7 @@ impl Archive {
     /// Every table, then every view, in the order in which the documentation tells them.
     pub fn relations(&self) -> Vec<Relation> {
         let tables = Table::ALL.map(|table| Relation {
-            name: table.name(),
+            name: relation_name(table),
             is_view: false,
             about: about(table),
         });
@@ -189,8 +255,11 @@ impl Archive {
         let Some(Ok(provider)) = self.context.table_provider(relation).now_or_never() else {
             return Vec::new();
         };
-        let table = Table::from_name(relation);
         let view = VIEWS.iter().find(|view| view.name == relation);
+        if let Some(passed_on) = view.and_then(View::columns_of) {
+            return self.columns(passed_on);
+        }
+        let table = (Table::ALL.into_iter()).find(|table| relation_name(*table) == relation);
         let schema = provider.schema();
         let fields = schema.fields().iter();
         fields
@@ -214,6 +283,16 @@ impl Archive {
                 }
             })
             .collect()
+    }
+
+    /// The names of the columns of a table or view as the engine has planned it, whatever its documentation says.
+    pub fn columns_planned(&self, relation: &str) -> Vec<String> {
+        match self.context.table_provider(relation).now_or_never() {
+            Some(Ok(provider)) => (provider.schema().fields().iter())
+                .map(|field| field.name().clone())
+                .collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The function names that queries can use, for completion.
@@ -246,6 +325,7 @@ impl Archive {
         let plan = plan.map_err(|error| {
             Error::Engine(format!("view {}: {}", view.name, Error::from_engine(error)))
         })?;
+        let plan = plain_types(plan).map_err(Error::from_engine)?;
         let table = ViewTable::new(plan, Some(view.sql.to_owned()));
         self.context
             .register_table(view.name, Arc::new(table))
@@ -267,7 +347,7 @@ impl Archive {
             Some(near) => format!("did you mean {near}?"),
             None => "`show functions` lists them".to_owned(),
         };
-        Some(Error::Query(format!("no function {name}; {hint}")))
+        Some(Error::query(format!("no function {name}; {hint}")))
     }
 
     /// Says no to names that are not there, with the ones that are.
@@ -289,33 +369,13 @@ impl Archive {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
                 };
-                return Err(Error::Query(format!(
+                return Err(Error::query(format!(
                     "no table or view {}; {hint}",
                     name.table()
                 )));
             }
         }
         Ok(())
-    }
-}
-
-/// Why there is no plan.
-enum Unplanned {
-    /// We said no.
-    Refused(Error),
-    /// The engine could not.
-    Failed(DataFusionError),
-}
-
-impl From<Error> for Unplanned {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<DataFusionError> for Unplanned {
-    fn from(error: DataFusionError) -> Self {
-        Self::Failed(error)
     }
 }
 
@@ -342,6 +402,58 @@ impl Rows {
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
+
+    /// The same rows, computed by a task of their own that is a little ahead; so one that computes for long between two
+    /// batches can be left at any moment. Dropping them ends it.
+    pub fn on_own_task(self) -> Self {
+        let (send, arrived) = mpsc::channel(BATCHES_AHEAD);
+        let (schema, mut batches) = (self.schema, self.batches);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            while let Some(batch) = batches.next().await {
+                if send.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let batches = stream::unfold((arrived, task), |(mut arrived, task)| async {
+            let batch = arrived.recv().await?;
+            Some((batch, (arrived, task)))
+        });
+        Self {
+            schema,
+            batches: batches.boxed(),
+        }
+    }
+
+    /// The same rows, ended by an error where they go past the bounds.
+    pub(crate) fn within(self, begun: Instant, bounds: Bounds) -> Self {
+        if bounds == Bounds::default() {
+            return self;
+        }
+        let Self { schema, batches } = self;
+        let deadline = bounds.time_max.map(|max| (begun + max, max));
+        let batches = stream::try_unfold((batches, 0_u64), move |(mut batches, sent)| async move {
+            let next = match deadline {
+                Some((at, max)) => tokio::time::timeout_at(at.into(), batches.next())
+                    .await
+                    .map_err(|_| Error::TimeUp(max))?,
+                None => batches.next().await,
+            };
+            let Some(batch) = next.transpose()? else {
+                return Ok(None);
+            };
+            let sent = sent + batch.num_rows() as u64;
+            match bounds.rows_max {
+                Some(max) if sent > max => Err(Error::TooManyRows(max)),
+                _ => Ok(Some((batch, (batches, sent)))),
+            }
+        });
+        Self {
+            schema,
+            batches: batches.boxed(),
+        }
+    }
 }
 
 impl Stream for Rows {
@@ -355,7 +467,7 @@ impl Stream for Rows {
 /// Waits for work that recurses as deep as a query is nested: it has a thread of its own with room for that.
 ///
 /// Dropping the future leaves the work to end by itself, which is soon: planning runs no query.
-async fn on_deep_stack<T: Send + 'static>(
+pub(crate) async fn on_deep_stack<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Error> {
     let (send, receive) = oneshot::channel();
@@ -393,6 +505,27 @@ fn text_for_unions(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
+/// Counts are signed numbers of 64 bits in every column, as clients know them; the engine's window functions count
+/// unsigned.
+fn plain_types(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    let is_odd = |field: &Field| *field.data_type() == DataType::UInt64;
+    if !plan.schema().fields().iter().any(|field| is_odd(field)) {
+        return Ok(plan);
+    }
+    let columns: Vec<Expr> = (plan.schema().iter())
+        .map(|(qualifier, field)| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            match is_odd(field) {
+                true => {
+                    cast(column, DataType::Int64).alias_qualified(qualifier.cloned(), field.name())
+                }
+                false => column,
+            }
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
 /// The engine's error in our words. One about bytes comes without the name of its file; the files that the query had
 /// opened are read once more to find it.
 async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error {
@@ -407,8 +540,8 @@ async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error
     Error::from_engine(error)
 }
 
-/// A session that has our limits, our functions, and nothing that could write or read elsewhere.
-fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext, Error> {
+/// What all queries share: memory, disk to spill to, caches, and the one place to read from.
+fn runtime(store: &Arc<ArchiveStore>, config: &Config) -> Result<Arc<RuntimeEnv>, Error> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let caches = CacheManagerConfig::default()
         .with_list_files_cache(None)
@@ -421,14 +554,18 @@ fn session(store: &Arc<ArchiveStore>, config: &Config) -> Result<SessionContext,
         FairSpillPool::new(bytes(config.memory_bytes_max)),
         CONSUMERS_NAMED,
     );
-    let runtime = RuntimeEnvBuilder::new()
+    RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(memory))
         .with_disk_manager_builder(spill(config))
         .with_cache_manager(caches)
         .with_object_store_registry(Arc::clone(store) as _)
         .build_arc()
-        .map_err(Error::from_engine)?;
+        .map_err(Error::from_engine)
+}
 
+/// A session that has our limits, our functions, and nothing that could write or read elsewhere.
+fn session(runtime: Arc<RuntimeEnv>, config: &Config) -> Result<SessionContext, Error> {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut session = SessionConfig::new()
         .with_target_partitions(config.threads_effective())
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
@@ -507,6 +644,15 @@ fn remove_left_behind(folder: &Path) {
     }
 }
 
+/// What SQL calls a table: those of which every revision is kept are histories, and a view has the newest of each.
+const fn relation_name(table: Table) -> &'static str {
+    match table {
+        Table::Sessions => "session_history",
+        Table::Anomalies => "anomaly_history",
+        Table::Events | Table::DeadLetters => table.name(),
+    }
+}
+
 /// What a row of a table is.
 fn about(table: Table) -> &'static str {
     match table {
@@ -514,7 +660,7 @@ fn about(table: Table) -> &'static str {
             "One row for each event as it was archived; an event that was sent twice is two rows."
         }
         Table::Sessions => "One row for each published revision of a workflow's session.",
-        Table::Anomalies => "One row for each published revision of a finding.",
+        Table::Anomalies => "One row for each published revision of an anomaly.",
         Table::DeadLetters => {
             "One row for each record that could not be taken, with its bytes and the reason."
         }

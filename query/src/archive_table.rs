@@ -75,7 +75,7 @@ impl ArchiveTable {
         let file_schema = Arc::new(transform_schema_to_view(&Schema::new(shown)));
         let folders = vec![
             Arc::new(Field::new(FOLDER_COLUMNS[0], DataType::Date32, false)),
-            Arc::new(Field::new(FOLDER_COLUMNS[1], DataType::Int8, false)),
+            Arc::new(Field::new(FOLDER_COLUMNS[1], DataType::Int32, false)),
         ];
         let fingerprint = Arc::new(SchemaFingerprint::from_schema(&file_schema));
         Self {
@@ -115,7 +115,7 @@ impl ArchiveTable {
             });
             part.partition_values = vec![
                 ScalarValue::Date32(Some(file.date)),
-                ScalarValue::Int8(Some(file.hour)),
+                ScalarValue::Int32(Some(i32::from(file.hour))),
             ];
             kept.extend(filter_partitioned_file(part, &filters, &folders)?);
         }

@@ -1,6 +1,7 @@
 //! Limits of the query engine: what one process may use for SQL, and what happens at each limit.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct Config {
     /// Most operators and keywords in one query. Planning recurses into them, so this bounds the depth of the stack;
     /// a list of values (`in (…)`) counts as one. A query past it is refused before it is planned.
     pub query_operators_max: usize,
+    /// Longest time that a query may take, from its beginning to its last row, in milliseconds; then it ends and says so.
+    /// 0: as long as it needs, and Ctrl-C stops it. `throughline serve` has a limit of its own.
+    pub statement_timeout_ms: u64,
 }
 
 impl Default for Config {
@@ -43,11 +47,17 @@ impl Default for Config {
             statistics_cache_bytes_max: 64 * MIB,
             query_bytes_max: 1024 * 1024,
             query_operators_max: 2_000,
+            statement_timeout_ms: 0,
         }
     }
 }
 
 impl Config {
+    /// The longest time of a query; none where it has no limit.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        (self.statement_timeout_ms > 0).then(|| Duration::from_millis(self.statement_timeout_ms))
+    }
+
     /// Parallel parts of a query, with the number of cores filled in.
     pub fn threads_effective(&self) -> usize {
         if self.threads > 0 {

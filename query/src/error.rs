@@ -3,11 +3,18 @@
 //! Knows how DataFusion words its errors, so that nobody else needs to.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
 use crate::suggest::nearest;
+
+/// Characters of a line that are shown before the place of an error, and as many after it.
+const SHOWN_BEFORE: usize = 60;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +28,25 @@ pub enum Error {
         what: String,
     },
     /// It is no SQL, or names something that is not there. Mend the query.
-    #[error("{0}")]
-    Query(String),
+    #[error("{message}")]
+    Query {
+        /// What is wrong, with what may have been meant.
+        message: String,
+        /// Where in the text, if that is known.
+        place: Option<Place>,
+    },
     /// It is beyond a limit of [`crate::Config`]. Mend the query or raise the limit.
     #[error("{0}")]
     Limit(String),
+    /// It took longer than it may. Narrow it or raise the limit.
+    #[error("statement timeout: it took longer than {} s; narrow it, or raise statement_timeout_ms", .0.as_secs_f64())]
+    TimeUp(Duration),
+    /// Its answer is longer than it may be. Narrow it, or fetch it in parts.
+    #[error(
+        "the answer has more than {0} rows, which is serve.rows_max; narrow it, add `limit`, or fetch it with a cursor or \
+         `\\copy (…) to`"
+    )]
+    TooManyRows(u64),
     /// A file of the archive cannot be read.
     #[error(
         "archive file {} cannot be read: {message}; run `throughline archive verify` or move the file out of the archive",
@@ -51,12 +72,64 @@ pub enum Error {
         /// What the operating system says.
         message: String,
     },
+    /// The settings cannot be followed.
+    #[error("{0}")]
+    Settings(String),
     /// Anything else that the engine says.
     #[error("query failed: {0}")]
     Engine(String),
 }
 
+/// A place in the text of a query; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl Place {
+    /// The line of `text` that it stands in, and below it a mark at the place.
+    pub fn shown(self, text: &str) -> Option<String> {
+        let line = text.lines().nth(self.line.checked_sub(1)?)?;
+        let before: Vec<char> = line.chars().take(self.column.checked_sub(1)?).collect();
+        // A long line is shown around the place.
+        let cut = before.len().saturating_sub(SHOWN_BEFORE);
+        let dots = if cut > 0 { "…" } else { "" };
+        let shown: String = line.chars().skip(cut).take(SHOWN_BEFORE * 2).collect();
+        let gap: String = before[cut..]
+            .iter()
+            .map(|char| if *char == '\t' { '\t' } else { ' ' })
+            .collect();
+        let indent = " ".repeat(dots.chars().count());
+        Some(format!("  {dots}{shown}\n  {indent}{gap}^"))
+    }
+
+    /// How many characters of `text` stand before it.
+    pub(crate) fn offset(self, text: &str) -> usize {
+        let lines = text.split_inclusive('\n').take(self.line.saturating_sub(1));
+        lines.map(|line| line.chars().count()).sum::<usize>() + self.column.saturating_sub(1)
+    }
+}
+
 impl Error {
+    /// A query that cannot be run as it is.
+    pub(crate) fn query(message: impl Into<String>) -> Self {
+        Self::Query {
+            message: message.into(),
+            place: None,
+        }
+    }
+
+    /// Where in the text of the query the error is, if that is known.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Query { place, .. } => *place,
+            _ => None,
+        }
+    }
+
     /// What DataFusion says, in our words.
     pub(crate) fn from_engine(error: DataFusionError) -> Self {
         if let Some(ours) = ours(&error) {
@@ -64,15 +137,15 @@ impl Error {
         }
         match error.find_root() {
             DataFusionError::SQL(error, _) => {
-                Self::Query(format!("this is no SQL: {}", plain(&error.to_string())))
+                Self::query(format!("this is no SQL: {}", plain(&error.to_string())))
             }
-            DataFusionError::SchemaError(error, _) => Self::Query(schema_message(error)),
+            DataFusionError::SchemaError(error, _) => Self::query(schema_message(error)),
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
-                Self::Query(plain(message))
+                Self::query(plain(message))
             }
-            DataFusionError::Execution(message) => Self::Query(plain(message)),
+            DataFusionError::Execution(message) => Self::query(plain(message)),
             DataFusionError::ArrowError(error, _) if !is_about_bytes(error) => {
-                Self::Query(plain(&error.to_string()))
+                Self::query(plain(&error.to_string()))
             }
             DataFusionError::ResourcesExhausted(message) => Self::Limit(format!(
                 "query needs more memory or disk than it may have: {}; narrow it, or raise query.memory_bytes_max or \
@@ -81,6 +154,25 @@ impl Error {
             )),
             other => Self::Engine(plain(&other.strip_backtrace())),
         }
+    }
+
+    /// The error with the place in `text` that it speaks of, where that can be told: the parser says it, and a name that is
+    /// not there is looked for.
+    pub(crate) fn placed(self, text: &str) -> Self {
+        let Self::Query { message, .. } = self else {
+            return self;
+        };
+        if let Some((said, place)) = said_place(&message) {
+            return Self::Query {
+                message: said,
+                place: Some(place),
+            };
+        }
+        let name = ["no column ", "no table or view ", "no function "]
+            .iter()
+            .find_map(|words| message.strip_prefix(words)?.split(';').next());
+        let place = name.and_then(|name| find_name(text, name, message.starts_with("no function")));
+        Self::Query { message, place }
     }
 
     /// Whether the engine may have met bytes that are no Parquet.
@@ -118,8 +210,13 @@ impl Error {
     fn again(&self) -> Self {
         match self {
             Self::Refused { what } => Self::Refused { what: what.clone() },
-            Self::Query(message) => Self::Query(message.clone()),
+            Self::Query { message, place } => Self::Query {
+                message: message.clone(),
+                place: *place,
+            },
             Self::Limit(message) => Self::Limit(message.clone()),
+            Self::TimeUp(max) => Self::TimeUp(*max),
+            Self::TooManyRows(max) => Self::TooManyRows(*max),
             Self::File { path, message } => Self::File {
                 path: path.clone(),
                 message: message.clone(),
@@ -129,6 +226,7 @@ impl Error {
                 path: path.clone(),
                 message: message.clone(),
             },
+            Self::Settings(message) => Self::Settings(message.clone()),
             Self::Engine(message) => Self::Engine(message.clone()),
         }
     }
@@ -159,6 +257,43 @@ fn is_about_bytes(error: &ArrowError) -> bool {
             | ArrowError::IoError(_, _)
             | ArrowError::IpcError(_)
     )
+}
+
+/// The place that the parser names at the end of its message, and the message without it.
+fn said_place(message: &str) -> Option<(String, Place)> {
+    let (said, place) = message.rsplit_once(" at Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    let place = Place {
+        line: line.parse().ok()?,
+        column: column.parse().ok()?,
+    };
+    (place.line > 0 && place.column > 0).then(|| (said.to_owned(), place))
+}
+
+/// Where a name stands first; of a function, where it is called first.
+fn find_name(text: &str, name: &str, is_called: bool) -> Option<Place> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize_with_location()
+        .ok()?;
+    let mut tokens = tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+        .peekable();
+    while let Some(found) = tokens.next() {
+        let is_name =
+            matches!(&found.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+        let calls = tokens
+            .peek()
+            .is_some_and(|next| next.token == Token::LParen);
+        if is_name && (calls || !is_called) {
+            let start = found.span.start;
+            return Some(Place {
+                line: usize::try_from(start.line).ok()?,
+                column: usize::try_from(start.column).ok()?,
+            });
+        }
+    }
+    None
 }
 
 fn schema_message(error: &SchemaError) -> String {
@@ -209,6 +344,30 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn an_error_points_at_its_place() {
+        let text = "select workflow_id,\n\tactr_id\nfrom events";
+        let error = Error::query("no column actr_id; did you mean actor_id?").placed(text);
+        let place = error.place().unwrap();
+        assert_eq!((place.line, place.column), (2, 2));
+        assert_eq!(place.shown(text).unwrap(), "  \tactr_id\n  \t^");
+        assert_eq!(text.chars().nth(place.offset(text)), Some('a'));
+        let error = Error::query("this is no SQL: Expected: x at Line: 1, Column: 8").placed(text);
+        assert_eq!(error.to_string(), "this is no SQL: Expected: x");
+        assert_eq!(error.place(), Some(Place { line: 1, column: 8 }));
+        let error =
+            Error::query("no function cot; did you mean count?").placed("select cot, cot(1)");
+        assert_eq!(
+            error.place(),
+            Some(Place {
+                line: 1,
+                column: 13
+            })
+        );
+        let error = Error::query("Cannot cast string").placed(text);
+        assert_eq!(error.place(), None);
+    }
 
     #[test]
     fn our_errors_come_back_from_the_engine_whole() {

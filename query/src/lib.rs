@@ -10,7 +10,7 @@
 mod archive;
 mod archive_table;
 mod config;
-mod document;
+pub mod document;
 mod error;
 pub mod format;
 mod listing;
@@ -24,9 +24,8 @@ mod suggest;
 mod types;
 mod views;
 
-pub use archive::{Archive, ColumnInfo, Relation, Rows};
+pub use archive::{Archive, Bounds, ColumnInfo, Relation, Rows};
 pub use config::Config;
-pub use document::document;
-pub use error::Error;
+pub use error::{Error, Place};
 pub use suggest::nearest;
 pub use views::{VIEWS, View};

@@ -5,7 +5,7 @@
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -13,10 +13,10 @@ use crate::error::plain;
 use crate::{Config, Error};
 
 /// Deepest nesting of parentheses and subqueries.
-const NESTING_MAX: usize = 64;
+pub(crate) const NESTING_MAX: usize = 64;
 
-/// The one statement in `sql`, if it is one that only reads.
-pub(crate) fn admit(sql: &str, config: &Config) -> Result<Statement, Error> {
+/// Says no to a text that is too long, or may be nested too deep to be parsed and planned.
+pub(crate) fn bound(sql: &str, config: &Config) -> Result<(), Error> {
     if sql.len() > config.query_bytes_max {
         return Err(Error::Limit(format!(
             "query of {} bytes is longer than query.query_bytes_max, {}",
@@ -24,10 +24,9 @@ pub(crate) fn admit(sql: &str, config: &Config) -> Result<Statement, Error> {
             config.query_bytes_max
         )));
     }
-    let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
-        .map_err(|error| Error::Query(format!("this is no SQL: {}", plain(&error.to_string()))))?;
+        .map_err(|error| no_sql(&error, sql))?;
     let operators = tokens.iter().filter(|token| nests(&token.token)).count();
     if operators > config.query_operators_max {
         return Err(Error::Limit(format!(
@@ -36,17 +35,39 @@ pub(crate) fn admit(sql: &str, config: &Config) -> Result<Statement, Error> {
             config.query_operators_max
         )));
     }
-    let mut statements = DFParserBuilder::new(sql)
-        .with_dialect(&dialect)
-        .with_recursion_limit(NESTING_MAX)
-        .build()
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(Error::from_engine)?;
+    Ok(())
+}
+
+/// Whether a text has `->` or `->>`. In the generic dialect these bind less than `=`, so that `a->>'b' = 'c'` would be
+/// `a->>('b' = 'c')`; PostgreSQL's has it right, and lacks `exclude` and the like.
+pub(crate) fn looks_into_json(sql: &str) -> bool {
+    sql.contains("->")
+}
+
+fn no_sql(error: &dyn std::fmt::Display, sql: &str) -> Error {
+    Error::query(format!("this is no SQL: {}", plain(&error.to_string()))).placed(sql)
+}
+
+/// The one statement in `sql`, if it is one that only reads.
+pub(crate) fn admit(sql: &str, config: &Config) -> Result<Statement, Error> {
+    bound(sql, config)?;
+    let parse = |dialect: &dyn Dialect| {
+        DFParserBuilder::new(sql)
+            .with_dialect(dialect)
+            .with_recursion_limit(NESTING_MAX)
+            .build()
+            .and_then(|mut parser| parser.parse_statements())
+    };
+    let mut statements = match looks_into_json(sql) {
+        true => parse(&PostgreSqlDialect {}).or_else(|_| parse(&GenericDialect {})),
+        false => parse(&GenericDialect {}),
+    }
+    .map_err(|error| Error::from_engine(error).placed(sql))?;
     match (statements.pop_front(), statements.is_empty()) {
-        (None, _) => Err(Error::Query(
+        (None, _) => Err(Error::query(
             "query is empty; try `select * from workflows limit 10`".to_owned(),
         )),
-        (Some(_), false) => Err(Error::Query(
+        (Some(_), false) => Err(Error::query(
             "more than one statement; send them one at a time".to_owned(),
         )),
         (Some(statement), true) => {
@@ -94,7 +115,7 @@ fn nests(token: &Token) -> bool {
     }
 }
 
-fn first_words(statement: &str) -> String {
+pub(crate) fn first_words(statement: &str) -> String {
     let words: Vec<&str> = statement.split_whitespace().take(2).collect();
     words.join(" ").to_lowercase()
 }

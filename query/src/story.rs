@@ -62,12 +62,13 @@ pub enum Found {
 /// Finds the workflow that is meant by an id or the beginning of one.
 pub async fn find(archive: &Archive, typed: &str) -> Result<Found, Error> {
     let text = quoted(typed);
-    let exact = format!("select workflow_id from sessions where workflow_id = {text} limit 1");
+    let exact =
+        format!("select workflow_id from session_history where workflow_id = {text} limit 1");
     if let Some(id) = ids(archive, &exact).await?.pop() {
         return Ok(Found::One(id));
     }
     let begin = format!(
-        "select distinct workflow_id from sessions where starts_with(workflow_id, {text}) order by workflow_id limit {SUGGESTIONS_MAX}"
+        "select distinct workflow_id from session_history where starts_with(workflow_id, {text}) order by workflow_id limit {SUGGESTIONS_MAX}"
     );
     let mut begin = if typed.is_empty() {
         Vec::new()
@@ -81,12 +82,12 @@ pub async fn find(archive: &Archive, typed: &str) -> Result<Found, Error> {
     }
     let near_max = (typed.chars().count() / 3).max(2);
     let near = format!(
-        "select workflow_id from (select distinct workflow_id from sessions) \
+        "select workflow_id from (select distinct workflow_id from session_history) \
          where levenshtein(workflow_id, {text}) <= {near_max} or strpos(workflow_id, {text}) > 0 \
          order by levenshtein(workflow_id, {text}) limit {SUGGESTIONS_MAX}"
     );
     let newest = format!(
-        "select workflow_id from sessions group by workflow_id order by max(last_event_at) desc limit {SUGGESTIONS_MAX}"
+        "select workflow_id from session_history group by workflow_id order by max(last_event_at) desc limit {SUGGESTIONS_MAX}"
     );
     let mut others = if typed.is_empty() {
         Vec::new()
@@ -107,7 +108,7 @@ pub async fn find(archive: &Archive, typed: &str) -> Result<Found, Error> {
 pub async fn load(archive: &Archive, workflow_id: &str) -> Result<Option<Story>, Error> {
     let id = quoted(workflow_id);
     let newest = format!(
-        "select * from sessions where workflow_id = {id} order by revision desc, kafka_offset desc limit 1"
+        "select * from session_history where workflow_id = {id} order by revision desc, kafka_offset desc limit 1"
     );
     let Some(session) = rows(&archive.sql_all(&newest).await?)
         .map(|row| session(&row))
@@ -118,7 +119,7 @@ pub async fn load(archive: &Archive, workflow_id: &str) -> Result<Option<Story>,
     let session = session.map_err(|bad| bad.into_error("sessions", workflow_id))?;
     let findings = format!(
         "select * from (select *, row_number() over (partition by anomaly_id order by revision desc, kafka_offset desc) as n, \
-         min(kafka_offset) over (partition by anomaly_id) as first_offset from anomalies where workflow_id = {id}) \
+         min(kafka_offset) over (partition by anomaly_id) as first_offset from anomaly_history where workflow_id = {id}) \
          where n = 1 order by first_offset"
     );
     let findings: Vec<Anomaly> = rows(&archive.sql_all(&findings).await?)

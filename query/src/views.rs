@@ -1,7 +1,8 @@
 //! The views: each is one file of SQL in `views/`, and the comment at its head is its documentation.
 //!
-//! The head of a file is its first comment: what a row is (the first line, one sentence), what there is to know, and a
-//! line `-- column: meaning` for each column. A test holds that each column is there and that `docs/sql.md` says the same.
+//! The head of a file is its first comment: what a row is (the first line, one sentence), what there is to know, a line
+//! `-- column: meaning` for each column (or `-- Columns: those of NAME` where they are another relation's), and after
+//! `-- Example:` a query. Tests hold that each column is there, that each example runs, and that `docs/sql/` says the same.
 
 use std::ops::Range;
 
@@ -22,20 +23,33 @@ macro_rules! views {
 }
 
 views! {
+    "sessions",
+    "anomalies",
+    "events_once",
     "workflows",
     "findings",
-    "events_once",
     "resent",
     "handoffs",
     "claims",
+    "handed_claims",
     "tool_calls",
     "tasks",
+    "causes",
     "decisions",
     "errors",
+    "recoveries",
+    "branches",
+    "conversations",
     "agents",
-    "causes",
+    "dwell",
+    "coordination",
     "waterfall",
+    "agents_hourly",
+    "signals_hourly",
 }
+
+const COLUMNS: &str = "Columns: those of ";
+const EXAMPLE: &str = "Example:";
 
 impl View {
     /// What a row of it is, in one sentence.
@@ -48,7 +62,7 @@ impl View {
         let lines: Vec<&str> = self
             .head()
             .skip(1)
-            .filter(|line| column_line(line).is_none())
+            .filter(|line| column_line(line).is_none() && !line.starts_with(COLUMNS))
             .collect();
         lines.join("\n").trim().to_owned()
     }
@@ -65,15 +79,39 @@ impl View {
         self.head().filter_map(column_line)
     }
 
+    /// The table or view whose columns it passes on, where it documents none itself.
+    pub fn columns_of(&self) -> Option<&'static str> {
+        self.head().find_map(|line| line.strip_prefix(COLUMNS))
+    }
+
+    /// A query that shows what it is for, ended by a semicolon.
+    pub fn example(&self) -> Option<String> {
+        let lines = self.comment().skip_while(|line| line.trim() != EXAMPLE);
+        let lines: Vec<&str> = lines
+            .skip(1)
+            .map(|line| line.strip_prefix("     ").unwrap_or(line))
+            .collect();
+        let text = lines.join("\n").trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
     /// The query without its head.
     pub fn query(&self) -> &'static str {
         &self.sql[self.head_bytes().end..]
     }
 
+    /// The lines of the head up to the example.
     fn head(&self) -> impl Iterator<Item = &'static str> {
+        self.comment()
+            .map(str::trim)
+            .take_while(|line| *line != EXAMPLE)
+    }
+
+    /// The lines of the head without their dashes.
+    fn comment(&self) -> impl Iterator<Item = &'static str> {
         self.sql[self.head_bytes()]
             .lines()
-            .map(|line| line.trim_start_matches("--").trim())
+            .map(|line| line.trim_start_matches("--"))
     }
 
     fn head_bytes(&self) -> Range<usize> {

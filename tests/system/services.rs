@@ -127,7 +127,7 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     system.run(&["process", "--exit-at-end"]);
     system.run(&["archive", "--exit-at-end"]);
     let anomalies =
-        "select count(*) as n, count(distinct anomaly_id || revision) as once from anomalies";
+        "select count(*) as n, count(distinct anomaly_id || revision) as once from anomaly_history";
     let counted: serde_json::Value =
         serde_json::from_str(system.run(&["sql", anomalies, "--format", "ndjson"]).trim()).unwrap();
     assert_eq!(counted["n"], counted["once"], "{counted}");

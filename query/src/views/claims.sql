@@ -24,6 +24,12 @@
 -- evidence: Events that it rests on.
 -- refines: Hypothesis that it makes more precise.
 -- refutes: Hypothesis that it contradicts.
+--
+-- Example:
+--     select at, actor_id, event_type, confidence, level_before, rise, evidence
+--     from claims
+--     where workflow_id = 'incident-0247' and claim_key = 'h-db-from-deploy'
+--     order by at;
 with stated as (
     select
         workflow_id,

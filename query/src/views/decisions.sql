@@ -1,5 +1,8 @@
 -- One row for each decision: choices of agents, and verdicts of people on an earlier event.
 --
+-- How long a decision took is the time since what it declares to follow from: a verdict since the event that it decides
+-- on, a choice since the latest of its causes.
+--
 -- workflow_id: The workflow.
 -- at: When it was decided.
 -- actor_id: Who decided.
@@ -11,11 +14,30 @@
 -- alternatives: What could have been chosen instead, an array.
 -- alternative_count: How many there were.
 -- reasoning_steps: The steps that led to it, an array.
+-- took_s: Seconds from what it follows from until it was decided; null where nothing is declared.
 -- decides_event_id: Of a verdict: the event that is decided on.
 -- task_id: The task that it is about.
 -- event_id: The event that holds it.
+--
+-- Example:
+--     select at, actor_id, decision_type, choice, confidence, alternative_count, took_s
+--     from decisions
+--     where workflow_id = 'approval-7432'
+--     order by at;
+with decided as (
+    select * from events_once where decision_type is not null or decides_event_id is not null
+),
+took as (
+    select
+        workflow_id,
+        event_id,
+        coalesce(min(gap_s) filter (where link = 'decides'), min(gap_s) filter (where link = 'caused_by')) as took_s
+    from causes
+    where link in ('decides', 'caused_by')
+    group by workflow_id, event_id
+)
 select
-    workflow_id,
+    decided.workflow_id,
     occurred_at as at,
     actor_id,
     actor_kind,
@@ -26,8 +48,9 @@ select
     json_get_json(decision, 'alternatives') as alternatives,
     coalesce(json_length(decision, 'alternatives'), 0) as alternative_count,
     json_get_json(decision, 'reasoning_steps') as reasoning_steps,
+    took.took_s,
     decides_event_id,
     task_id,
-    event_id
-from events_once
-where decision_type is not null or decides_event_id is not null
+    decided.event_id
+from decided
+left join took on decided.workflow_id = took.workflow_id and decided.event_id = took.event_id

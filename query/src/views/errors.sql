@@ -13,6 +13,12 @@
 -- task_id: The task that it is about.
 -- caused_by: Events that it follows from.
 -- event_id: The event that tells of it.
+--
+-- Example:
+--     select at, actor_id, source, kind, message, tool
+--     from errors
+--     where workflow_id = 'approval-7432'
+--     order by at, source;
 select
     workflow_id,
     occurred_at as at,

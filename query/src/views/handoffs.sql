@@ -21,6 +21,12 @@
 -- open_questions: What the sender does not know.
 -- offered_by: Event of the offer.
 -- accepted_by: Event of the acceptance.
+--
+-- Example:
+--     select from_actor, to_actor, phase, offered_at, waited_s, reason
+--     from handoffs
+--     where workflow_id = 'incident-0247'
+--     order by offered_at;
 with phases as (
     select * from events_once where event_type = 'handoff'
 ),

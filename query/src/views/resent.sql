@@ -12,6 +12,11 @@
 -- last_offset: Kafka offset of the last copy.
 -- first_published_at: When the first copy was published.
 -- last_published_at: When the last copy was published.
+--
+-- Example:
+--     select workflow_id, event_id, copies, first_published_at
+--     from resent
+--     order by workflow_id, event_id;
 select
     workflow_id,
     event_id,

@@ -14,6 +14,12 @@
 -- constraints: What the work must respect.
 -- outcome: Business outcome, an object of names and values.
 -- event_id: The event that set the state.
+--
+-- Example:
+--     select task_id, parent_task_id, state, owner, duration_s, transitions
+--     from tasks
+--     where workflow_id = 'incident-0247'
+--     order by opened_at, task_id;
 with tasks as (
     select
         workflow_id,

@@ -22,6 +22,12 @@
 -- result: What came back.
 -- event_id: Event of the call.
 -- result_event_id: Event of the result.
+--
+-- Example:
+--     select actor_id, tool, effect, target, duration_s, status
+--     from tool_calls
+--     where workflow_id = 'incident-0247'
+--     order by called_at;
 with calls as (
     select
         workflow_id,

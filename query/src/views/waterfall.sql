@@ -15,6 +15,12 @@
 -- ended_at: Where it ends; the same as its beginning for a single event, null for a call or handoff without an answer.
 -- duration_s: Its length in seconds.
 -- event_id: The event behind it, where there is one.
+--
+-- Example:
+--     select lane, kind, label, status, started_at, duration_s
+--     from waterfall
+--     where workflow_id = 'market-research-1'
+--     order by started_at, bar_id;
 
 -- Unions of two: of three and more, the optimizer loses conditions on the way down.
 with lanes as (

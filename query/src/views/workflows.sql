@@ -1,6 +1,7 @@
 -- One row for each workflow: the newest revision of its session.
 --
--- The table sessions keeps every revision that was published; this is where each workflow stands now.
+-- One line of figures for each workflow; the view sessions has all of the snapshot, the table session_history every
+-- revision of it.
 --
 -- workflow_id: The workflow.
 -- workflow_type: What kind of workflow it is.
@@ -32,12 +33,11 @@
 -- cost_usd: Price in US dollars, where known.
 -- truncated: Names of the limits that it has reached.
 -- narrative: The story for people, present when it is closed.
-with numbered as (
-    select
-        *,
-        row_number() over (partition by workflow_id order by revision desc, kafka_offset desc) as newest_first
-    from sessions
-)
+--
+-- Example:
+--     select workflow_id, outcome, duration_s, event_count, findings_open, findings_critical
+--     from workflows
+--     order by workflow_id;
 select
     workflow_id,
     workflow_type,
@@ -69,5 +69,4 @@ select
     cost_usd,
     truncated,
     narrative
-from numbered
-where newest_first = 1
+from sessions

@@ -40,7 +40,7 @@ async fn slips_are_answered_with_what_was_meant() {
     }
     let told = complaint(&archive, "select * from temperature").await;
     assert!(
-        told.contains("there are events, sessions, anomalies, dead_letters, workflows"),
+        told.contains("there are events, session_history, anomaly_history, dead_letters, sessions"),
         "{told}"
     );
     let told = complaint(&archive, "selec 1").await;

@@ -8,6 +8,7 @@ mod formats;
 mod limits;
 mod read_only;
 mod resent;
+mod stories;
 mod story;
 mod views;
 mod world;
