@@ -108,12 +108,6 @@ impl Archive {
         Self::build(store, runtime, Arc::new(config))
     }
 
-    /// The same archive with a catalogue of its own, which can be added to; limits and caches are shared.
-    pub(crate) fn sibling(&self) -> Result<Self, Error> {
-        let runtime = self.context.runtime_env();
-        Self::build(Arc::clone(&self.store), runtime, Arc::clone(&self.config))
-    }
-
     fn build(
         store: Arc<ArchiveStore>,
         runtime: Arc<RuntimeEnv>,
@@ -135,16 +129,6 @@ impl Archive {
             archive.define(view)?;
         }
         Ok(archive)
-    }
-
-    /// The engine's session, for a door that adds to its catalogue.
-    pub(crate) fn context(&self) -> &SessionContext {
-        &self.context
-    }
-
-    /// Limits of queries.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
     }
 
     /// The root that it was opened with.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::sandbox::files_below;
 
 /// Which of our crates each may use. Whatever points the other way makes two services one.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
     ("corpus", &["schemas", "session"]),

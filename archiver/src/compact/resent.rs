@@ -38,7 +38,7 @@ impl Resent {
             return Ok(batch);
         }
         let ids = super::order::column(&batch, EVENT_ID)?.as_string::<i32>();
-        let mut kept = vec![true; batch.num_rows()];
+        let mut kept = Vec::with_capacity(batch.num_rows());
         let mut last_kept: Option<usize> = None;
         for row in 0..batch.num_rows() {
             let copy = ids.is_valid(row)
@@ -47,7 +47,7 @@ impl Resent {
                     (None, Some(last)) => is_copy(last, 0, &batch, row)?,
                     (None, None) => false,
                 };
-            kept[row] = !copy;
+            kept.push(!copy);
             if !copy {
                 last_kept = Some(row);
             }
