@@ -38,6 +38,8 @@ fn the_default_file_has_every_setting_and_the_default_of_each() {
                     "{key} is missing"
                 );
             }
+            // a signal without settings needs no table
+            serde_json::Value::Object(table) if table.is_empty() && found.is_none() => {}
             value => assert_eq!(found, Some(&value), "{key}"),
         }
     }
