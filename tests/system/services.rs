@@ -54,22 +54,22 @@ fn topics_are_made_once_and_what_differs_is_told() {
     assert_eq!(before.status.code(), Some(1));
     assert_eq!(
         stdout(&before).matches("missing").count(),
-        5,
+        7,
         "{}",
         stdout(&before)
     );
     assert_eq!(
         system.run(&["topics", "create"]).matches("created").count(),
-        5
+        7
     );
     assert_eq!(
         system
             .run(&["topics", "create"])
             .matches("was there")
             .count(),
-        5
+        7
     );
-    assert!(system.run(&["topics", "check"]).contains("all 5 topics"));
+    assert!(system.run(&["topics", "check"]).contains("all 7 topics"));
     let mut more = system;
     more.flags.push("--set=topics.partitions=4".to_owned());
     let other = more.start(&["topics", "check"]).into_output(SOON);
@@ -109,7 +109,7 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     let found = system.run(&["sql", findings, "--format", "csv"]);
     assert_eq!(
         found.trim(),
-        "signal\nconfidence_hardening\nskipped\nunverified_success"
+        "signal\nconfidence_hardening\norigin\nskipped\nunverified_success"
     );
     // again: there is nothing left to do
     assert!(

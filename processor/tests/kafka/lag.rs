@@ -43,7 +43,7 @@ type Gauges = Mutex<BTreeMap<(String, String), Arc<Noted>>>;
 
 static GAUGES: OnceLock<Gauges> = OnceLock::new();
 
-/// Only gauges, by name and partition.
+/// Only gauges, by name and partition; of the stages the one that reads events, the other has no such partition.
 struct Notebook;
 
 impl Recorder for Notebook {
@@ -56,7 +56,9 @@ impl Recorder for Notebook {
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
         Gauge::from_arc(gauge(
             key.name(),
-            key.labels().next().map_or("", |label| label.value()),
+            key.labels()
+                .find(|label| label.key() == "partition")
+                .map_or("", |label| label.value()),
         ))
     }
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
