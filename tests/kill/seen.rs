@@ -132,8 +132,8 @@ pub fn archived(root: &Path) -> Archived {
     event_ids.sort_unstable();
     Archived {
         event_ids,
-        sessions: count("sessions"),
-        anomalies: count("anomalies"),
+        sessions: count("session_history"),
+        anomalies: count("anomaly_history"),
         dead_letters: count("dead_letters"),
         files,
     }
