@@ -314,7 +314,8 @@ const HEAD: &str = "# Quality of the signals
 What the signals say of the constructed corpus: short stories with a known fault, and look-alikes without it
 (`scenarios/signals/`). Each story is told twelve times with other names, tools, words, lengths, declared links and a parallel
 actor. *Found*: the signal spoke. *Exactly so*: at the right event, with the right agents, kinds and severity. *Alarms
-elsewhere*: it spoke in a story of another family that neither expects nor allows it.
+elsewhere*: it spoke in a story of another family that neither expects nor allows it. *Flagged* counts what the look-alike does not
+allow; what it allows (a retry that is counted, a loop that is churning) stands in the confusion below.
 
 ";
 const MATRIX: &str = "

@@ -6,7 +6,7 @@
 cast human oncall
 
 scenario two agents throw a failing call to and fro
-expect thrashing
+expect thrashing critical
 allow ping_pong, tool_loop, stagnation, handoffs, repeated_work, recovery info, abandoned_branch
 allow handoff_fidelity info
 allow origin
@@ -24,7 +24,7 @@ vary wording, tools
       +9s left task mend failed
 
 scenario a loop of failing calls and changes of mind
-expect thrashing by fixer
+expect thrashing critical by fixer
 allow tool_loop, stagnation, revisions, skipped info, recovery info, repeated_work
 allow origin
 vary wording, tools, causality, length
@@ -40,7 +40,7 @@ vary wording, tools, causality, length
       +9s fixer task mend failed
 
 scenario a loop of equal answers and a burst of errors
-expect thrashing by fixer
+expect thrashing critical by fixer
 allow tool_loop, stagnation, recovery info, repeated_work
 allow origin
 vary wording, tools, causality, length
