@@ -93,7 +93,26 @@ impl Model {
     pub fn compare_sessions(&self, found: &BTreeMap<String, Session>) {
         assert_eq!(found.len(), self.sessions.len());
         for (workflow, session) in &self.sessions {
-            assert_eq!(found.get(workflow), Some(session), "session of {workflow}");
+            let differing = differing_fields(&found[workflow], session);
+            assert!(
+                differing.is_empty(),
+                "session of {workflow}, revision {}, found and expected: {differing:#?}",
+                session.revision
+            );
         }
     }
+}
+
+/// What differs between two snapshots, by field: what was found and what was expected.
+fn differing_fields(found: &Session, expected: &Session) -> Vec<(String, String, String)> {
+    let fields = |session: &Session| match serde_json::to_value(session).unwrap() {
+        serde_json::Value::Object(fields) => fields,
+        other => panic!("a session is an object: {other}"),
+    };
+    let (found, expected) = (fields(found), fields(expected));
+    let differing = expected.into_iter().filter_map(|(name, expected)| {
+        let found = found.get(&name).cloned().unwrap_or_default();
+        (found != expected).then(|| (name, found.to_string(), expected.to_string()))
+    });
+    differing.collect()
 }

@@ -175,6 +175,8 @@ impl Shard {
                     until,
                 });
                 workflow.active_at = stream_time;
+                // The snapshot tells how many events wait, so this is a change like any other.
+                workflow.revision += 1;
                 self.counters.held += 1;
                 self.touch(&id);
                 return Verdict::Held;

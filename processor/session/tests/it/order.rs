@@ -63,9 +63,13 @@ fn an_event_waits_for_its_cause_and_goes_on_without_it_when_the_cause_never_come
     let mut run = Run::new();
     run.event(&event("e1", "a", 0, "text", r#"{"content":"begin"}"#, &[]));
     let waits = event("e3", "b", 2, "text", r#"{"content":"answer"}"#, &["e2"]);
+    let before = run.session("w");
     assert_eq!(run.event(&waits), Verdict::Held);
     assert_eq!(run.event(&waits), Verdict::Duplicate);
-    assert_eq!(run.session("w").coordination.events_held, 1);
+    let after = run.session("w");
+    assert_eq!(after.coordination.events_held, 1);
+    // A revision has one content: a snapshot that tells of a waiting event is the next one.
+    assert_eq!(after.revision, before.revision + 1);
     assert_eq!(
         run.event(&event(
             "e2",
