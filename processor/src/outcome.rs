@@ -282,11 +282,12 @@ impl Failure {
         );
         let abortable =
             matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort());
-        let remedy = if abortable && fatal.is_none() && !fenced && !timed_out {
-            match regrouping {
-                true => Remedy::Resend,
-                false => Remedy::Retry,
-            }
+        // After anything else a record that the client has given up may still reach the broker, behind the marker of the
+        // abort, and would be committed with the next transaction of the same producer (what KIP-890 mends, which
+        // librdkafka does not have). Only a new producer, whose epoch is higher, keeps it out.
+        let settled = abortable && regrouping && delivery.is_none();
+        let remedy = if settled && fatal.is_none() && !fenced && !timed_out {
+            Remedy::Resend
         } else {
             Remedy::Rebuild { fenced }
         };
