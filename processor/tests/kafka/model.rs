@@ -141,19 +141,17 @@ pub fn check(stage: &Stage) -> Model {
 
 /// Each decision stands once in its topic.
 fn check_decisions(stage: &Stage, model: &Model) {
-    let mut surplus: BTreeMap<Vec<u8>, (i64, Vec<(i32, i64)>)> = BTreeMap::new();
+    let mut surplus: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
     for seen in stage.read(&stage.config.decisions()) {
-        let decision = surplus.entry(seen.value.unwrap()).or_default();
-        decision.0 += 1;
-        decision.1.push((seen.partition, seen.offset));
+        *surplus.entry(seen.value.unwrap()).or_default() += 1;
     }
     for made in &model.made {
-        surplus.entry(made.clone()).or_default().0 -= 1;
+        *surplus.entry(made.clone()).or_default() -= 1;
     }
-    surplus.retain(|_, (surplus, _)| *surplus != 0);
+    surplus.retain(|_, surplus| *surplus != 0);
     let told: Vec<_> = surplus
         .iter()
-        .map(|(made, (surplus, places))| (Made::decode(made), surplus, places))
+        .map(|(made, surplus)| (Made::decode(made), surplus))
         .collect();
     assert!(
         told.is_empty(),
