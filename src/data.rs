@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a start waits for a lock that another command may hold for the moment of its look.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+/// How long one start of a service waits for others that start at the same moment.
+const DOOR_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A data folder. It need not exist; then nothing runs in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +112,15 @@ impl DataDir {
 
     /// Announces a service that was started by itself; there may be many of one kind.
     pub fn claim_service(&self, service: &str) -> anyhow::Result<Claim> {
-        self.sweep();
         let name = format!("{service}-{}", std::process::id());
         let dir = self.services();
+        create_dir(&dir)?;
+        // One at a time: between its making and its locking, a lock looks like one that a killed service left.
+        let door = dir.join("door");
+        let _door = take(&door, DOOR_PATIENCE)
+            .with_context(|| format!("cannot lock {}", door.display()))?
+            .with_context(|| format!("{} stays locked; is a start hanging?", door.display()))?;
+        self.sweep();
         self.claim(
             dir.join(format!("{name}.json")),
             dir.join(format!("{name}.lock")),
@@ -140,14 +148,11 @@ impl DataDir {
 
     fn claim(&self, note: PathBuf, lock: PathBuf, is_shared_name: bool) -> anyhow::Result<Claim> {
         if let Some(dir) = lock.parent() {
-            std::fs::create_dir_all(dir).with_context(|| {
-                format!(
-                    "cannot create {}; choose another data folder with --data DIR",
-                    dir.display()
-                )
-            })?;
+            create_dir(dir)?;
         }
-        match take(&lock).with_context(|| format!("cannot lock {}", lock.display()))? {
+        match take(&lock, LOCK_PATIENCE)
+            .with_context(|| format!("cannot lock {}", lock.display()))?
+        {
             Some(held) => Ok(Claim {
                 note,
                 lock,
@@ -174,7 +179,7 @@ impl DataDir {
         self.root.join("run")
     }
 
-    /// Removes what killed services left behind.
+    /// Removes what killed services left behind; only behind the door.
     fn sweep(&self) {
         for lock in entries(&self.services(), "lock")
             .iter()
@@ -204,8 +209,17 @@ impl Drop for Claim {
     }
 }
 
+fn create_dir(dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| {
+        format!(
+            "cannot create {}; choose another data folder with --data DIR",
+            dir.display()
+        )
+    })
+}
+
 /// Locks the file for this process; none when another process has it.
-fn take(path: &Path) -> std::io::Result<Option<File>> {
+fn take(path: &Path, patience: Duration) -> std::io::Result<Option<File>> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -217,7 +231,7 @@ fn take(path: &Path) -> std::io::Result<Option<File>> {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if since.elapsed() >= LOCK_PATIENCE => return Ok(None),
+            Err(TryLockError::WouldBlock) if since.elapsed() >= patience => return Ok(None),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
@@ -284,6 +298,32 @@ mod tests {
         assert_eq!(data.running(), [running("archive")]);
         drop(archive);
         assert_eq!(data.running(), []);
+    }
+
+    #[test]
+    fn services_that_start_at_the_same_moment_do_not_sweep_each_other_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(folder.path()).unwrap();
+        for _ in 0..20 {
+            let claims: Vec<Claim> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8)
+                    .map(|number| {
+                        let data = &data;
+                        scope.spawn(move || {
+                            let name = format!("service-{number}");
+                            let claim = data.claim_service(&name).unwrap();
+                            claim.publish(&running(&name)).unwrap();
+                            claim
+                        })
+                    })
+                    .collect();
+                starts
+                    .into_iter()
+                    .map(|start| start.join().unwrap())
+                    .collect()
+            });
+            assert_eq!(data.running().len(), claims.len());
+        }
     }
 
     #[test]
