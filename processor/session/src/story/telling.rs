@@ -142,8 +142,8 @@ impl<'a> Teller<'a> {
             (Outcome::Unknown, Some(declared)) => {
                 events.push(declared.said.event.to_string());
                 let what = match declared.success {
-                    true => "said that it was done",
-                    false => "said that it could not be done",
+                    true => "reported the work as done",
+                    false => "reported that it could not be done",
                 };
                 format!("{} {what}", self.who(declared.said.actor))
             }
@@ -289,7 +289,7 @@ impl<'a> Teller<'a> {
         };
         let who = self.who(declared.said.actor);
         let said = match declared.from_text {
-            true => "said that it was done",
+            true => "reported the work as done",
             false => "declared success",
         };
         let mut events = vec![declared.said.event.to_string()];
@@ -642,7 +642,8 @@ impl<'a> Teller<'a> {
                 }
             }
         };
-        let rests_on = match belief.evidence.is_empty() {
+        // Who does not say how sure it is seldom says on what.
+        let rests_on = match belief.evidence.is_empty() && self.sure(belief).is_some() {
             true => ", citing no evidence",
             false => "",
         };
@@ -864,9 +865,9 @@ impl<'a> Teller<'a> {
             }
             let what = match (declared.success, declared.from_text) {
                 (true, false) => "declared success",
-                (true, true) => "said that it was done",
+                (true, true) => "reported the work as done",
                 (false, false) => "declared failure",
-                (false, true) => "said that it could not be done",
+                (false, true) => "reported that it could not be done",
             };
             let words = quoted(&declared.said.words, QUOTE_CHARS_MAX);
             let words = match words.is_empty() {
