@@ -162,6 +162,37 @@ impl Story {
         text
     }
 
+    /// What of the promises it breaks, a line for each; `is_event` knows the events of the workflow. Empty is well.
+    pub fn complaints(&self, is_event: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if self.words() > WORDS_MAX {
+            complaints.push(format!("{} words", self.words()));
+        }
+        for sentence in self.sentences() {
+            let text = &sentence.text;
+            let mut complain = |what: &str| complaints.push(format!("{what}: {text}"));
+            if sentence.events.is_empty() {
+                complain("no event");
+            }
+            if sentence.events.len() > EVENTS_MAX {
+                complain("too many events");
+            }
+            if !sentence.events.iter().all(|id| is_event(id)) {
+                complain("an event that is none of the workflow");
+            }
+            if text.chars().count() > telling::CHARS_MAX + 2 {
+                complain("longer than two lines");
+            }
+            if text.contains("{\"") || text.contains("[{") {
+                complain("raw JSON");
+            }
+            if text.chars().any(char::is_control) {
+                complain("more than a line");
+            }
+        }
+        complaints
+    }
+
     /// Words of the plain text, ids counted.
     pub fn words(&self) -> usize {
         self.text().split_whitespace().count()

@@ -21,7 +21,7 @@ use crate::fingerprint;
 use crate::words;
 
 /// Characters of a sentence: two lines of plain text.
-const CHARS_MAX: usize = 180;
+pub(super) const CHARS_MAX: usize = 180;
 /// Characters of a text of an agent within a sentence.
 const QUOTE_CHARS_MAX: usize = 90;
 /// Characters of a claim that is told with what became of it.
