@@ -176,8 +176,8 @@ impl<'a> Teller<'a> {
         } else if session.outcome != Outcome::Failure && self.find("unverified_success").is_some() {
             outcome.push_str(", which nothing verified");
         }
-        if self.open.iter().all(|one| one.severity == Severity::Info) && self.facts.first.is_some()
-        {
+        let mild = |one: &&Anomaly| one.severity == Severity::Info && one.signal != "origin";
+        if self.open.iter().all(mild) && self.facts.first.is_some() {
             outcome.push_str("; no signal found anything wrong");
         }
         if events.is_empty() {
@@ -259,6 +259,12 @@ impl<'a> Teller<'a> {
             return Vec::new();
         };
         self.told.push(&finding.anomaly_id);
+        // The origin says why in the words of the finding that points to it.
+        let behind = self.open.iter().filter(|other| {
+            other.signal != "unverified_success" && finding.sentence.contains(&other.sentence)
+        });
+        let behind: Vec<&str> = behind.map(|other| &*other.anomaly_id).collect();
+        self.told.extend(behind);
         let mut first = self.of_finding(finding);
         first.at = match finding.signal.as_str() {
             // The event that it points to lies before the one that proves it.
