@@ -21,7 +21,7 @@ use crate::fingerprint;
 use crate::words;
 
 /// Characters of a sentence: two lines of plain text.
-pub(super) const CHARS_MAX: usize = 180;
+pub(super) const CHARS_MAX: usize = 190;
 /// Characters of a text of an agent within a sentence.
 const QUOTE_CHARS_MAX: usize = 90;
 /// Characters of a claim that is told with what became of it.
@@ -39,7 +39,7 @@ const SKIPPED_MAX: usize = 4;
 const TOLD_ELSEWHERE: [&str; 2] = ["skipped", "origin"];
 
 const SUMMARY: &str = "In short";
-const WRONG: &str = "Where it first went wrong";
+const WRONG: &str = "Where it seems to have gone wrong first";
 const COURSE: &str = "What happened";
 const DECLARED: &str = "What made it declare success";
 const SKIPPED: &str = "What nobody took up";
@@ -150,9 +150,13 @@ impl<'a> Teller<'a> {
             (Outcome::Unknown, None) if session.status == SessionStatus::Open => {
                 "it is still open".to_owned()
             }
-            (Outcome::Unknown, None) => self
-                .unfinished()
-                .unwrap_or_else(|| "nobody said whether the goal was reached".to_owned()),
+            (Outcome::Unknown, None) => self.unfinished().unwrap_or_else(|| {
+                let last = self.facts.last.as_ref();
+                let last =
+                    last.map(|last| format!("; the last to act was {}", self.who(last.actor)));
+                let last = last.unwrap_or_default();
+                format!("nobody said whether the goal was reached{last}")
+            }),
             (Outcome::Success | Outcome::Contradicted, _) => match self.last_success() {
                 Some(declared) => {
                     events.push(declared.said.event.to_string());
@@ -173,7 +177,9 @@ impl<'a> Teller<'a> {
                 by.or(finding.proved_by.as_ref())
             });
             events.extend(check.cloned());
-        } else if session.outcome != Outcome::Failure && self.find("unverified_success").is_some() {
+        } else if self.last_declared().is_some_and(|last| last.success)
+            && self.find("unverified_success").is_some()
+        {
             outcome.push_str(", which nothing verified");
         }
         let mild = |one: &&Anomaly| one.severity == Severity::Info && one.signal != "origin";
@@ -430,7 +436,14 @@ impl<'a> Teller<'a> {
     }
 
     fn of_finding(&self, finding: &Anomaly) -> Sentence {
-        let text = at_a_joint(&plain(&finding.sentence, usize::MAX));
+        let text = plain(&finding.sentence, usize::MAX);
+        // What the heading says already.
+        let begin = [
+            "it seems to have gone wrong first when ",
+            "it seems to have gone wrong first at ",
+        ];
+        let bare = begin.into_iter().find_map(|begin| text.strip_prefix(begin));
+        let text = at_a_joint(bare.unwrap_or(&text));
         let begins_with_name = text.split(' ').next().is_some_and(|word| {
             let word = word.trim_end_matches(['\'', ',', ':']);
             finding.actors.iter().any(|actor| actor == word)
@@ -545,7 +558,10 @@ impl<'a> Teller<'a> {
 
     fn handoffs(&self, lines: &mut Vec<Line>) {
         let handoffs = &self.session.handoffs;
-        if handoffs.len() <= SINGLY_MAX {
+        let says_something =
+            |handoff: &SessionHandoff| handoff.claims > 0 || !self.reason(handoff).is_empty();
+        let few = handoffs.len() <= 2 || handoffs.iter().any(says_something);
+        if handoffs.len() <= SINGLY_MAX && few {
             lines.extend(handoffs.iter().map(|handoff| self.handoff(handoff, 1)));
             return;
         }
@@ -558,14 +574,17 @@ impl<'a> Teller<'a> {
             }
         }
         pairs.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-        let more = pairs.len().saturating_sub(3);
-        let mut told: Vec<String> = pairs
-            .iter()
-            .take(3)
-            .map(|((from, to), number)| {
-                format!("{} to {} ×{number}", self.name(from), self.name(to))
-            })
-            .collect();
+        let mut told: Vec<String> = Vec::new();
+        let mut chars = 0;
+        for ((from, to), number) in &pairs {
+            let pair = format!("{} to {} ×{number}", self.name(from), self.name(to));
+            chars += pair.chars().count();
+            if !told.is_empty() && chars > QUOTE_CHARS_MAX - 20 {
+                break;
+            }
+            told.push(pair);
+        }
+        let more = pairs.len() - told.len();
         if more > 0 {
             told.push(count(more as i64, "other pair", "other pairs"));
         }
@@ -574,14 +593,14 @@ impl<'a> Teller<'a> {
         };
         let levels = handoffs.iter().filter(|handoff| handoff.claims > 0).count();
         let unsure = match levels {
-            0 => "; none of them said what was believed",
+            0 => "; never with what was believed",
             _ => "",
         };
         lines.push(Line {
             at: at(first, self.session.opened_at),
             weight: 0,
             text: format!(
-                "The work began to change hands, {} times until {}: {}{unsure}",
+                "The work changed hands {} times until {}: {}{unsure}",
                 handoffs.len(),
                 clock(at(last, self.session.last_event_at)),
                 list(&told)
@@ -595,6 +614,15 @@ impl<'a> Teller<'a> {
                 .take(SINGLY_MAX)
                 .map(|handoff| self.handoff(handoff, 2)),
         );
+    }
+
+    /// Why it was handed over, quoted; empty where that says no more than the handoff itself, as “X speaks next”.
+    fn reason(&self, handoff: &SessionHandoff) -> String {
+        let is_short = handoff.reason.split_whitespace().count() <= 4;
+        match is_short && handoff.reason.contains(&handoff.to) {
+            true => String::new(),
+            false => quoted(&handoff.reason, QUOTE_CHARS_MAX),
+        }
     }
 
     /// A handoff, with what was believed on both sides of it.
@@ -614,12 +642,7 @@ impl<'a> Teller<'a> {
                 belief.actor == handoff.from && belief.handed_to.contains(&handoff.to)
             });
         let Some(belief) = belief else {
-            // “X speaks next” says what the sentence says.
-            let short = handoff.reason.split_whitespace().count() <= 4;
-            let reason = match short && handoff.reason.contains(&handoff.to) {
-                true => String::new(),
-                false => quoted(&handoff.reason, QUOTE_CHARS_MAX),
-            };
+            let reason = self.reason(handoff);
             let reason = match reason.is_empty() {
                 true => String::new(),
                 false => format!(": {reason}"),
@@ -790,6 +813,8 @@ impl<'a> Teller<'a> {
             }
         }
         by.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        // Actors of one workflow need not arrive in the order of their clocks.
+        let until = actions.iter().map(|action| action.at).max()?;
         let alone = actions.iter().all(|action| action.actor == first.actor);
         let mut told: Vec<String> = by
             .iter()
@@ -816,7 +841,7 @@ impl<'a> Teller<'a> {
             text: format!(
                 "{who}, {} calls until {}: {}{failed}",
                 actions.len(),
-                clock(last.at),
+                clock(until),
                 list(&told)
             ),
             events: some([first.event.to_string(), last.event.to_string()]),
@@ -853,7 +878,12 @@ impl<'a> Teller<'a> {
     fn declarations(&self, lines: &mut Vec<Line>) {
         // One after the other by the same actor is one.
         let mut told: Vec<(&Declared, Vec<String>)> = Vec::new();
+        let in_words = self.last_declared().filter(|last| last.from_text);
         for declared in &self.facts.declarations {
+            let is_last = in_words.is_some_and(|last| last.said.event == declared.said.event);
+            if declared.from_text && !is_last {
+                continue;
+            }
             match told.last_mut() {
                 Some((first, events))
                     if (first.said.actor, first.success)
@@ -909,8 +939,17 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// The last declaration. Words that an action follows were not the end.
     fn last_declared(&self) -> Option<&'a Declared> {
-        self.facts.declarations.last()
+        let mut all = self.facts.declarations.iter().rev();
+        all.find(|declared| !declared.from_text || self.is_end(declared))
+    }
+
+    fn is_end(&self, declared: &Declared) -> bool {
+        let actions = self.facts.actions.iter();
+        actions
+            .into_iter()
+            .all(|action| action.at <= declared.said.at)
     }
 
     fn last_success(&self) -> Option<&'a Declared> {
@@ -1047,23 +1086,16 @@ fn some(ids: impl IntoIterator<Item = String>) -> Vec<String> {
     some
 }
 
-/// A sentence of a signal that is too long ends where its last part begins.
+/// A sentence of a signal that is too long ends where the words of an agent begin, or else its last part.
 fn at_a_joint(text: &str) -> String {
     let mut text = text;
-    while text.chars().count() > CHARS_MAX {
-        let joint = [": ", "; ", ", "]
-            .into_iter()
-            .filter_map(|joint| text.rfind(joint))
-            .max();
-        match joint.filter(|at| *at > CHARS_MAX / 3) {
-            Some(at) => text = &text[..at],
-            None => return fit(text, CHARS_MAX),
+    for joint in [": “", "; "] {
+        let at = text.rfind(joint).filter(|at| *at > CHARS_MAX / 3);
+        if let (true, Some(at)) = (text.chars().count() > CHARS_MAX, at) {
+            text = &text[..at];
         }
     }
-    match text.matches('“').count() > text.matches('”').count() {
-        true => format!("{text}…”"),
-        false => text.to_owned(),
-    }
+    fit(text, CHARS_MAX)
 }
 
 /// A sentence that begins with a name, which stays as it is.
