@@ -955,7 +955,6 @@ fn said(event: &EventRef<'_>, stated: &Stated<'_>) -> Said {
     let words = match &event.payload {
         Payload::Text(text) => text.content,
         Payload::ToolResult(result) => result.result,
-        Payload::Task(task) => task.intent,
         Payload::ToolCall(call) => call.arguments,
         _ => "",
     };

@@ -35,6 +35,9 @@ const FINDINGS_MAX: usize = 4;
 /// Things that nobody took up that are told one by one.
 const SKIPPED_MAX: usize = 4;
 
+/// Score of an origin from which on it is told as such.
+const ORIGIN_STRONG_MIN: f64 = 0.6;
+
 /// Signals whose findings the story tells in a place of their own.
 const TOLD_ELSEWHERE: [&str; 2] = ["skipped", "origin"];
 
@@ -196,10 +199,13 @@ impl<'a> Teller<'a> {
             date(session.opened_at),
             clock(session.opened_at),
         );
-        vec![told(first, events), told(self.sums(), self.ends())]
-            .into_iter()
-            .flatten()
-            .collect()
+        vec![
+            told(first, events),
+            told(sentence(&self.sums()), self.ends()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// A root task that ended without being reached, for a workflow that declared nothing.
@@ -261,7 +267,12 @@ impl<'a> Teller<'a> {
             });
             warned.min_by_key(|finding| finding.detected_at).copied()
         };
-        let Some(finding) = origin.or_else(earliest) else {
+        // An origin that no finding points to is only the likeliest of many.
+        let (strong, weak) = match origin {
+            Some(origin) if origin.score < ORIGIN_STRONG_MIN => (None, Some(origin)),
+            origin => (origin, None),
+        };
+        let Some(finding) = strong.or_else(earliest).or(weak) else {
             return Vec::new();
         };
         self.told.push(&finding.anomaly_id);
@@ -277,6 +288,9 @@ impl<'a> Teller<'a> {
             "origin" => None,
             _ => Some(stamp(finding.detected_at)),
         };
+        if finding.signal == "origin" && strong.is_none() {
+            first.text = fit(&format!("Perhaps {}", first.text), CHARS_MAX);
+        }
         vec![first]
             .into_iter()
             .filter(|sentence| !sentence.events.is_empty())
@@ -476,7 +490,13 @@ impl<'a> Teller<'a> {
     /// What set it off and what was to be reached.
     fn begin(&self, lines: &mut Vec<Line>) {
         let mut asked = "";
-        if let Some(request) = &self.facts.request {
+        let roots = self.facts.tasks.iter().filter(|task| task.parent.is_none());
+        // Who sets the goal in a task has said what is wanted; later words of theirs are not the request.
+        let request = self.facts.request.as_ref().filter(|request| {
+            let mut before = roots.clone().filter(|task| task.opened_at <= request.at);
+            before.all(|task| task.opener != request.actor)
+        });
+        if let Some(request) = request {
             asked = &request.words;
             let words = quoted(&request.words, QUOTE_CHARS_MAX);
             if !words.is_empty() {
@@ -484,8 +504,7 @@ impl<'a> Teller<'a> {
                 lines.push(said(request, 1, text, Vec::new()));
             }
         }
-        let roots = self.facts.tasks.iter().filter(|task| task.parent.is_none());
-        for task in roots.clone().take(2) {
+        for task in roots.take(2) {
             // A request that is handed on word by word is told once.
             let same = !asked.is_empty() && task.intent.starts_with(asked.trim_end_matches('…'));
             let intent = quoted(&task.intent, QUOTE_CHARS_MAX);
@@ -577,7 +596,11 @@ impl<'a> Teller<'a> {
         let mut told: Vec<String> = Vec::new();
         let mut chars = 0;
         for ((from, to), number) in &pairs {
-            let pair = format!("{} to {} ×{number}", self.name(from), self.name(to));
+            let times = match number {
+                1 => String::new(),
+                number => format!(" ×{number}"),
+            };
+            let pair = format!("{} to {}{times}", self.name(from), self.name(to));
             chars += pair.chars().count();
             if !told.is_empty() && chars > QUOTE_CHARS_MAX - 20 {
                 break;
@@ -780,6 +803,10 @@ impl<'a> Teller<'a> {
                 (times, 0, _) => (
                     format!(" {times} times until {}", clock(last.at)),
                     String::new(),
+                ),
+                (times, failed, _) if times == failed => (
+                    format!(" {times} times until {}", clock(last.at)),
+                    ", and all failed".to_owned(),
                 ),
                 (times, failed, _) => (
                     format!(" {times} times until {}", clock(last.at)),
