@@ -34,10 +34,11 @@ pub(crate) fn event(row: &Row<'_>) -> Result<Event, Bad> {
         retries: row.texts("retries")?,
         derived_from: row.text_if("derived_from")?,
         decides: decides(row)?,
-        task_id: row.text_if(match event_type {
-            PayloadType::Task => "within_task_id",
-            _ => "task_id",
-        })?,
+        task_id: match event_type {
+            // A row does not tell a task that works on itself from one that does not say; it works on itself here.
+            PayloadType::Task => row.text_if("within_task_id")?.or(row.text_if("task_id")?),
+            _ => row.text_if("task_id")?,
+        },
         trace: trace(row)?,
         usage: usage(row)?,
         attributes: row.json_or_default("attributes")?,
