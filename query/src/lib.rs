@@ -16,6 +16,7 @@ pub mod format;
 mod listing;
 mod read_only;
 mod reader;
+mod recorded;
 mod row;
 mod snapshot;
 mod store;

@@ -54,11 +54,11 @@ pub struct Limits {
     pub beliefs_max: usize,
     /// Handoffs of one workflow; beyond it the oldest are let go.
     pub handoffs_max: usize,
-    /// Decisions of one workflow; beyond it the oldest are let go.
+    /// Decisions of one workflow, declarations and verdicts of people, of each so many; beyond it the oldest are let go.
     pub decisions_max: usize,
     /// Calls that wait for their result; beyond it the oldest are let go.
     pub open_calls_max: usize,
-    /// Write and destructive calls that are remembered; beyond it the oldest are let go.
+    /// Write and destructive calls that are remembered, and checks; beyond it the oldest are let go.
     pub actions_max: usize,
     /// Changes and alerts by systems that are remembered; later ones are not.
     pub table_items_max: usize,

@@ -55,6 +55,17 @@ impl Spent {
             Self::Idle => "idle",
         }
     }
+
+    /// What it is, for a sentence.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Service => "its own work",
+            Self::Tool => "tools",
+            Self::Human => "waiting for a person",
+            Self::Join => "waiting for another agent",
+            Self::Idle => "nothing that is known",
+        }
+    }
 }
 
 /// One actor with one task.

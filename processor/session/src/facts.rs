@@ -15,6 +15,11 @@ use crate::recent::Recent;
 use crate::sketch::Likeness;
 use crate::words;
 
+/// Events that a decision is remembered to cite.
+const EVIDENCE_CITED_MAX: usize = 4;
+/// Characters of what was said or what a check found that are kept for the story.
+pub const WORDS_CHARS_MAX: usize = 160;
+
 /// The limits that a workflow can reach, as bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Truncated(u32);
@@ -150,6 +155,72 @@ pub struct Facts {
     pub declared_success: bool,
     /// Somebody said that the goal is missed.
     pub declared_failure: bool,
+    /// The earliest event, by the producers' clocks.
+    pub first: Option<Said>,
+    /// The latest event, by the producers' clocks.
+    pub last: Option<Said>,
+    /// What set the workflow off: its first alert by a system or its first words by a person.
+    pub request: Option<Said>,
+    /// What was declared, and on what: the first and the newest, `decisions_max` of them.
+    pub declarations: Vec<Declared>,
+    /// Results that check a goal, the newest `actions_max`.
+    pub checks: Vec<Check>,
+    /// Verdicts of people, the newest `decisions_max`.
+    pub verdicts: Vec<VerdictFacts>,
+}
+
+/// Something that an actor said, for the story.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// Event.
+    pub event: Box<str>,
+    /// Who.
+    pub actor: u16,
+    /// When, microseconds.
+    pub at: i64,
+    /// In words; empty where only the place counts.
+    pub words: Box<str>,
+}
+
+/// A declaration that the goal is reached or missed, and what lay in its causal past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// The declaration.
+    pub said: Said,
+    /// Reached, else missed.
+    pub success: bool,
+    /// Read from its words; the field was not set.
+    pub from_text: bool,
+    /// Note of the latest write or destructive call before it.
+    pub action: u32,
+    /// Note of the latest check before it.
+    pub check: u32,
+    /// Hash of the id of the nearest event of another actor before it; 0 is none.
+    pub trigger: u64,
+}
+
+/// A result that checks a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The result.
+    pub said: Said,
+    /// Its note.
+    pub note: u32,
+    /// Tool.
+    pub tool: Box<str>,
+    /// Whether it passed.
+    pub passed: bool,
+}
+
+/// A verdict of a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerdictFacts {
+    /// The event that holds it.
+    pub said: Said,
+    /// What was decided on.
+    pub about: Box<str>,
+    /// The verdict.
+    pub verdict: Verdict,
 }
 
 /// One actor.
@@ -202,6 +273,10 @@ pub struct TaskFacts {
     pub owner: u16,
     /// First event, microseconds.
     pub opened_at: i64,
+    /// First event.
+    pub opened_event: Box<str>,
+    /// Who opened it.
+    pub opener: u16,
     /// When the state was set, microseconds.
     pub state_at: i64,
     /// The event that set it.
@@ -365,6 +440,8 @@ pub struct DecisionFacts {
     pub confidence: Option<Confidence>,
     /// What was not chosen.
     pub alternatives: Vec<Box<str>>,
+    /// Events that its reasoning cites.
+    pub evidence: Vec<Box<str>>,
 }
 
 /// What makes two claims one: the declared id, else the words, without those that say how sure it is.
@@ -519,6 +596,8 @@ impl Facts {
             states_seen: bit,
             owner,
             opened_at: at,
+            opened_event: event.into(),
+            opener: owner,
             state_at: at,
             state_event: event.into(),
             transitions: 1,
@@ -753,13 +832,63 @@ impl Facts {
                 .take(limits.links_max)
                 .map(|alternative| cut(alternative.choice, limits.text_chars_max))
                 .collect(),
+            evidence: decision
+                .reasoning_steps
+                .iter()
+                .flat_map(|step| &step.evidence)
+                .take(EVIDENCE_CITED_MAX)
+                .map(|id| (*id).into())
+                .collect(),
         });
     }
 
-    /// Counts a verdict of a person.
-    pub fn count_verdict(&mut self, verdict: Verdict) {
+    /// Remembers and counts a verdict of a person.
+    pub fn take_verdict(&mut self, verdict: VerdictFacts, limits: &Limits) {
         self.human_decisions += 1;
-        self.overrides += u32::from(matches!(verdict, Verdict::Reject | Verdict::Edit));
+        self.overrides += u32::from(matches!(verdict.verdict, Verdict::Reject | Verdict::Edit));
+        make_room(
+            &mut self.verdicts,
+            limits.decisions_max,
+            Limit::Decisions,
+            &mut self.truncated,
+        );
+        self.verdicts.push(verdict);
+    }
+
+    /// Remembers a declaration. Of more than there is room for, the first stays and the second goes.
+    pub fn declare(&mut self, declared: Declared, limits: &Limits) {
+        if self.declarations.len() >= limits.decisions_max.max(2) {
+            self.declarations.remove(1);
+            self.truncated.reach(Limit::Decisions);
+        }
+        self.declarations.push(declared);
+    }
+
+    /// Remembers a result that checks a goal.
+    pub fn check(&mut self, check: Check, limits: &Limits) {
+        make_room(
+            &mut self.checks,
+            limits.actions_max,
+            Limit::Actions,
+            &mut self.truncated,
+        );
+        self.checks.push(check);
+    }
+
+    /// Remembers which events are the first and the last.
+    pub fn span(&mut self, event: &str, actor: u16, at: i64) {
+        let place = |words: &str| Said {
+            event: event.into(),
+            actor,
+            at,
+            words: words.into(),
+        };
+        if self.first.as_ref().is_none_or(|first| at < first.at) {
+            self.first = Some(place(""));
+        }
+        if self.last.as_ref().is_none_or(|last| at >= last.at) {
+            self.last = Some(place(""));
+        }
     }
 
     /// Adds usage to the workflow and to its actor.

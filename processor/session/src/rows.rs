@@ -15,7 +15,7 @@ use crate::sojourns::Sketch;
 use crate::workflow::Workflow;
 
 /// Version of the layout of the rows' values. Grows with every change of the state's types.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A changelog row that cannot be put back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

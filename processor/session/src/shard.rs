@@ -12,7 +12,7 @@ use schemas::session::SessionStatus;
 use schemas::{Decoder, Encoder, EventRef};
 
 use crate::config::{Config, us};
-use crate::facts::Limit;
+use crate::facts::{Facts, Limit};
 use crate::fingerprint;
 use crate::input::{Commit, Counters, Effects, Input, Verdict};
 use crate::rows::{self, Packed, RestoreError, RowKey};
@@ -452,6 +452,14 @@ impl Shard {
                 workflow.suspects(&self.config, self.stream_time, &self.sojourns)
             }),
             None => Vec::new(),
+        }
+    }
+
+    /// What is known of a workflow that is open or in its grace.
+    pub fn facts(&self, workflow_id: &str) -> Option<Facts> {
+        match &self.workflows.get(workflow_id)?.state {
+            State::Live(workflow) => Some(workflow.facts.clone()),
+            State::Packed(packed) => packed.unpack().map(|workflow| workflow.facts),
         }
     }
 

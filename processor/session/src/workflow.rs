@@ -14,7 +14,10 @@ use schemas::session::SessionStatus;
 
 use crate::config::{Config, us};
 use crate::effects::{self, Known};
-use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
+use crate::facts::{
+    Action, Check, Declared, Facts, Limit, OpenCall, Said, Stated, VerdictFacts, WORDS_CHARS_MAX,
+    cut,
+};
 use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
 use crate::input::Effects;
@@ -274,7 +277,21 @@ impl Workflow {
         let in_words = said_in_words(event);
         let from_text = !declared && in_words == Some(Declaration::Success);
         self.facts.declared_success |= declared;
-        self.facts.declared_failure |= declares_failure(event);
+        let failed = declares_failure(event);
+        self.facts.declared_failure |= failed;
+        self.remember(event, &stated, &note, limits);
+        if declared || in_words.is_some() || failed {
+            let trigger = self.notes.get(note.trigger).map_or(0, |note| note.id);
+            let declared = Declared {
+                said: said(event, &stated),
+                success: declared || !failed && from_text,
+                from_text: !declared && !failed,
+                action: note.last_action,
+                check: note.last_check,
+                trigger,
+            };
+            self.facts.declare(declared, limits);
+        }
         let seen = Seen {
             event,
             number,
@@ -800,10 +817,47 @@ impl Workflow {
             }
         }
         if let (Some(decides), ActorKind::Human) = (&event.decides, event.actor.kind) {
-            facts.count_verdict(decides.decision);
+            let verdict = VerdictFacts {
+                said: said(event, stated),
+                about: decides.event_id.into(),
+                verdict: decides.decision,
+            };
+            facts.take_verdict(verdict, limits);
             progress = true;
         }
         progress
+    }
+
+    /// What the story wants to know beside what the signals want.
+    fn remember(
+        &mut self,
+        event: &EventRef<'_>,
+        stated: &Stated<'_>,
+        note: &Note,
+        limits: &crate::config::Limits,
+    ) {
+        let facts = &mut self.facts;
+        facts.span(event.event_id, stated.actor, event.occurred_at);
+        match &event.payload {
+            Payload::Text(_) => {
+                let asks = event.actor.kind == ActorKind::Human
+                    || event.actor.kind == ActorKind::System
+                        && event.attributes.contains_key("alert");
+                if asks && facts.request.is_none() {
+                    facts.request = Some(said(event, stated));
+                }
+            }
+            Payload::ToolResult(result) if note.is(flag::CHECK) => {
+                let check = Check {
+                    said: said(event, stated),
+                    note: stated.note,
+                    tool: cut(result.tool, limits.text_chars_max),
+                    passed: !note.is(flag::CHECK_FAILED),
+                };
+                facts.check(check, limits);
+            }
+            _ => {}
+        }
     }
 
     fn count(
@@ -893,6 +947,22 @@ impl Workflow {
             newest.marks |= marks;
         }
         changed
+    }
+}
+
+/// The event, as something that was said.
+fn said(event: &EventRef<'_>, stated: &Stated<'_>) -> Said {
+    let words = match &event.payload {
+        Payload::Text(text) => text.content,
+        Payload::ToolResult(result) => result.result,
+        Payload::ToolCall(call) => call.arguments,
+        _ => "",
+    };
+    Said {
+        event: event.event_id.into(),
+        actor: stated.actor,
+        at: event.occurred_at,
+        words: cut(words, WORDS_CHARS_MAX),
     }
 }
 

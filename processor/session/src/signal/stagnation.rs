@@ -188,7 +188,7 @@ impl Watch {
         self.long_told |= long;
         let (actor, task) = (view.actor(stay.actor), task_id(stay, seen, view));
         let on = task.map_or_else(String::new, |task| format!(" on {task}"));
-        let most = stay.most().as_str();
+        let most = stay.most();
         let lasted = words(stay.lasted_ms());
         let mut kinds = Vec::new();
         let mut sentence = if stalls {
@@ -209,7 +209,7 @@ impl Watch {
                 words(self.usual_ms)
             ));
         }
-        sentence.push_str(&format!("; most of its time went into {most}"));
+        sentence.push_str(&format!("; most of its time went into {}", most.in_words()));
         let mut details: std::collections::BTreeMap<String, String> = Spent::ALL
             .into_iter()
             .map(|spent| {
