@@ -35,8 +35,9 @@
 -- narrative: The story for people, present when it is closed.
 --
 -- Example:
---     select workflow_id, outcome, duration_s, event_count, findings_open, findings_critical
+--     select workflow_id, workflow_type, outcome, duration_s, event_count, actor_count, handoffs_accepted, cost_usd
 --     from workflows
+--     where duration_s > 60
 --     order by workflow_id;
 select
     workflow_id,
