@@ -2,7 +2,7 @@
 //!
 //! Owns the state of a connection and the bounds of a statement. The order of messages around a statement is in `protocol`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,8 @@ use std::time::Instant;
 use arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use arrow_pg::datatypes::into_pg_type;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::results::{FieldInfo, Response, Tag};
 use pgwire::api::store::PortalStore;
@@ -361,18 +362,37 @@ impl Session {
     }
 }
 
-/// The types of a plan's parameters, `$1` first.
+/// The types of a plan's parameters, `$1` first. Where nothing in the plan says it, a number of rows is a number, and all
+/// else is text, as PostgreSQL has it.
 fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Option<DataType>>> {
-    let types = plan
-        .get_parameter_types()
-        .map_err(|error| told(&Error::from_engine(error)))?;
+    let failed = |error| told(&Error::from_engine(error));
+    let mut counts = HashSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for expression in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                expression.apply(|part| {
+                    if let Expr::Placeholder(placeholder) = part {
+                        counts.insert(placeholder.id.clone());
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(failed)?;
+    let types = plan.get_parameter_types().map_err(failed)?;
     let mut numbered = Vec::with_capacity(types.len());
     for (name, kind) in types {
         let number: usize = name
             .trim_start_matches('$')
             .parse()
             .map_err(|_| user_error("42P02", format!("parameter {name} is no number like $1")))?;
-        numbered.push((number, kind));
+        let unsaid = match counts.contains(&name) {
+            true => DataType::Int64,
+            false => DataType::Utf8,
+        };
+        numbered.push((number, kind.or(Some(unsaid))));
     }
     numbered.sort_by_key(|(number, _)| *number);
     Ok(numbered.into_iter().map(|(_, kind)| kind).collect())

@@ -33,8 +33,8 @@ public class Client {
             List<String> columns = all(about.getColumns(null, "public", "handoffs", "%"), "COLUMN_NAME");
             check("columns", columns.subList(0, 2), List.of("workflow_id", "handoff_id"));
             check("schemas", all(about.getSchemas(), "TABLE_SCHEM").contains("public"), true);
-            about.getPrimaryKeys(null, "public", "events").close();
-            about.getIndexInfo(null, "public", "events", false, false).close();
+            check("keys", all(about.getPrimaryKeys(null, "public", "events"), "COLUMN_NAME"), List.of());
+            check("indexes", all(about.getIndexInfo(null, "public", "events", false, false), "COLUMN_NAME"), List.of());
 
             // enough times for a prepared statement of the server and binary results
             try (PreparedStatement query = db.prepareStatement(
