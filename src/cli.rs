@@ -131,6 +131,8 @@ pub enum Command {
     Watch(cmd::watch::Args),
     /// Ask the archive in SQL: one query, many from standard input, or a shell
     Sql(cmd::sql::Args),
+    /// Answer PostgreSQL clients: psql, Grafana, DBeaver, drivers
+    Serve(cmd::serve::Args),
     /// Tell the story of one workflow
     Explain(cmd::explain::Args),
     /// Tell what runs, how far behind it is and what is wrong

@@ -46,6 +46,8 @@ pub struct Config {
     pub archiver: archiver::Config,
     /// SQL.
     pub query: query::Config,
+    /// The door for PostgreSQL clients.
+    pub serve: query::postgres::Config,
 }
 
 /// How to reach Kafka.

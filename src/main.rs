@@ -95,6 +95,7 @@ async fn dispatch(
         Command::Process(args) => cmd::service::process(&args, context).await,
         Command::Archive(args) => cmd::archive::run(args, context).await,
         Command::Sql(args) => cmd::sql::run(args, context).await,
+        Command::Serve(args) => cmd::serve::run(args, context).await,
         Command::Explain(args) => cmd::explain::run(args, context).await,
         Command::Replay(args) => cmd::replay::run(args, context).await,
         Command::Evaluate(args) => cmd::evaluate::run(args, context).await,

@@ -105,13 +105,22 @@ impl Archive {
     pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
         let store = Arc::new(ArchiveStore::new(root.into()));
         let runtime = runtime(&store, &config)?;
-        Self::build(store, runtime, Arc::new(config))
+        Self::build(store, runtime, Arc::new(config), false)
+    }
+
+    /// The same archive with a catalogue of its own, which can be added to and in which JSON is marked; limits and caches are
+    /// shared.
+    pub(crate) fn sibling(&self) -> Result<Self, Error> {
+        let runtime = self.context.runtime_env();
+        let (store, config) = (Arc::clone(&self.store), Arc::clone(&self.config));
+        Self::build(store, runtime, config, true)
     }
 
     fn build(
         store: Arc<ArchiveStore>,
         runtime: Arc<RuntimeEnv>,
         config: Arc<Config>,
+        marks_json: bool,
     ) -> Result<Self, Error> {
         let archive = Self {
             context: session(runtime, &config)?,
@@ -119,7 +128,7 @@ impl Archive {
             config,
         };
         for table in Table::ALL {
-            let provider = ArchiveTable::new(table, Arc::clone(&archive.store));
+            let provider = ArchiveTable::new(table, Arc::clone(&archive.store), marks_json);
             archive
                 .context
                 .register_table(relation_name(table), Arc::new(provider))
@@ -129,6 +138,16 @@ impl Archive {
             archive.define(view)?;
         }
         Ok(archive)
+    }
+
+    /// The engine's session, for a door that adds to its catalogue.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Limits of queries.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The root that it was opened with.

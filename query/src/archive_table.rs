@@ -5,9 +5,10 @@
 //! inside by row group, bloom filter and page. Archive files are written once, so footers and statistics are kept by
 //! path, bounded, for as long as size and time of the file are the same. Nothing here can write.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use archiver::Table;
+use archiver::{Kind, Table};
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -45,6 +46,13 @@ pub(crate) const FOLDER_COLUMNS: [&str; 2] = ["date", "hour"];
 /// Column of the archive that holds the bytes of records that are no rows of their table; not shown in SQL.
 const UNDECODABLE: &str = "undecodable";
 
+/// Key in the metadata of a field whose text is JSON.
+pub(crate) const JSON_MARK: &str = "throughline.json";
+
+fn json_mark() -> HashMap<String, String> {
+    HashMap::from([(JSON_MARK.to_owned(), "text".to_owned())])
+}
+
 /// A table over the files `raw/<name>/date=…/hour=…/….parquet`.
 #[derive(Debug)]
 pub(crate) struct ArchiveTable {
@@ -57,8 +65,9 @@ pub(crate) struct ArchiveTable {
 }
 
 impl ArchiveTable {
-    /// A table of the archive, with its columns and those of its folders.
-    pub(crate) fn new(table: Table, store: Arc<ArchiveStore>) -> Self {
+    /// A table of the archive, with its columns and those of its folders. Where `marks_json`, text that is JSON is marked so
+    /// in the schema, for a door that has a type of its own for it.
+    pub(crate) fn new(table: Table, store: Arc<ArchiveStore>, marks_json: bool) -> Self {
         let required = match table {
             Table::Events => Some("event_id"),
             Table::Sessions => Some("revision"),
@@ -70,7 +79,14 @@ impl ArchiveTable {
             .fields()
             .iter()
             .filter(|field| field.name() != UNDECODABLE)
-            .cloned()
+            .map(|field| {
+                let is_json = (table.columns().iter())
+                    .any(|column| column.name == field.name() && column.kind == Kind::Json);
+                match is_json && marks_json {
+                    true => Arc::new(field.as_ref().clone().with_metadata(json_mark())),
+                    false => Arc::clone(field),
+                }
+            })
             .collect();
         let file_schema = Arc::new(transform_schema_to_view(&Schema::new(shown)));
         let folders = vec![

@@ -105,6 +105,12 @@ impl Place {
         let indent = " ".repeat(dots.chars().count());
         Some(format!("  {dots}{shown}\n  {indent}{gap}^"))
     }
+
+    /// How many characters of `text` stand before it.
+    pub(crate) fn offset(self, text: &str) -> usize {
+        let lines = text.split_inclusive('\n').take(self.line.saturating_sub(1));
+        lines.map(|line| line.chars().count()).sum::<usize>() + self.column.saturating_sub(1)
+    }
 }
 
 impl Error {
@@ -346,6 +352,7 @@ mod tests {
         let place = error.place().unwrap();
         assert_eq!((place.line, place.column), (2, 2));
         assert_eq!(place.shown(text).unwrap(), "  \tactr_id\n  \t^");
+        assert_eq!(text.chars().nth(place.offset(text)), Some('a'));
         let error = Error::query("this is no SQL: Expected: x at Line: 1, Column: 8").placed(text);
         assert_eq!(error.to_string(), "this is no SQL: Expected: x");
         assert_eq!(error.place(), Some(Place { line: 1, column: 8 }));

@@ -14,6 +14,7 @@ pub mod document;
 mod error;
 pub mod format;
 mod listing;
+pub mod postgres;
 mod read_only;
 mod reader;
 mod recorded;

@@ -150,7 +150,7 @@ async fn play(
     let story = await_archived(&archive, &incident, &found).await?;
     for query in queries(&incident.workflow_id) {
         output::line(paint.text(Style::Dim, format!("{query};")))?;
-        sql::answer(&archive, &query, Look::default(), &context.stop).await?;
+        sql::answer(&archive, &query, &Look::default(), &context.stop).await?;
         output::line("")?;
     }
     heading(

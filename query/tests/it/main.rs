@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod arrival;
+mod clients;
 mod damage;
 mod document;
 mod formats;
 mod limits;
+mod postgres;
 mod read_only;
 mod resent;
 mod stories;

@@ -4,11 +4,12 @@
 //! Ctrl-C: the binary leaves the signal alone when [`super::Args::is_shell`].
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use futures::FutureExt;
 use query::Archive;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -29,10 +30,13 @@ const PROMPT: &str = "throughline> ";
 const HISTORY_MAX: usize = 1_000;
 const HELP: &str = "\
 select …;         a query, over as many lines as you like, ended by a semicolon
-\\d                tables and views
+\\d                tables and views; \\dt tables, \\dv views
 \\d NAME           columns of a table or view
 \\f FORMAT         how to print: table, csv, json or ndjson
+\\o FILE           writes the next answer to FILE; its ending says how: csv, json, ndjson, arrow, parquet, else a table
 \\x                each row as a list of its columns, on or off
+\\timing           how long a query took, on or off
+\\pager            long answers through $PAGER, on or off
 \\?                this text
 \\q                leave; Ctrl-D does too
 Tab completes, the arrow keys walk through earlier queries, Ctrl-R searches them.
@@ -58,6 +62,8 @@ struct Shell {
     history: PathBuf,
     runtime: Handle,
     interrupts: Signal,
+    /// Where the next answer goes instead of the terminal.
+    next_file: Option<PathBuf>,
 }
 
 impl Shell {
@@ -95,12 +101,14 @@ impl Shell {
             archive,
             look: Look {
                 format,
+                is_paged: true,
                 ..Look::default()
             },
             editor,
             history,
             runtime,
             interrupts,
+            next_file: None,
         })
     }
 
@@ -133,7 +141,9 @@ impl Shell {
         match command.trim_end_matches(';') {
             "\\q" | "quit" | "exit" => return Ok(false),
             "\\?" | "\\h" | "help" => output::line(HELP)?,
-            "\\d" if argument.is_empty() => output::line(relations(&self.archive))?,
+            "\\d" if argument.is_empty() => output::line(relations(&self.archive, None))?,
+            "\\dt" => output::line(relations(&self.archive, Some(false)))?,
+            "\\dv" => output::line(relations(&self.archive, Some(true)))?,
             "\\d" => match columns(&self.archive, argument) {
                 Some(table) => output::line(table)?,
                 None => complain(&unknown(&self.archive, argument)),
@@ -146,10 +156,28 @@ impl Shell {
                     "rows are lines"
                 })?;
             }
+            "\\timing" => {
+                self.look.is_timed = !self.look.is_timed;
+                output::line(if self.look.is_timed {
+                    "time is told"
+                } else {
+                    "time is not told"
+                })?;
+            }
+            "\\pager" => {
+                self.look.is_paged = !self.look.is_paged;
+                output::line(if self.look.is_paged {
+                    "long answers go through a pager"
+                } else {
+                    "answers go to the terminal"
+                })?;
+            }
+            "\\o" if argument.is_empty() => complain("name a file: \\o answer.parquet"),
+            "\\o" => self.next_file = Some(PathBuf::from(argument)),
             "\\f" => match Format::from_str(argument, true) {
                 Ok(format) if !format.is_binary() => self.look.format = format,
                 Ok(_) => complain(
-                    "a terminal cannot show this format; use `throughline sql QUERY --format … > FILE`",
+                    "a terminal cannot show this format; write the next answer to a file with \\o FILE",
                 ),
                 Err(_) => complain("formats are table, csv, json and ndjson"),
             },
@@ -170,9 +198,16 @@ impl Shell {
     /// Runs one query; false when it failed or was stopped, so that what follows it does not run.
     fn query(&mut self, statement: &str) -> anyhow::Result<bool> {
         let stop = CancellationToken::new();
-        let (archive, look, interrupts) = (&self.archive, self.look, &mut self.interrupts);
+        let mut look = self.look.clone();
+        if let Some(file) = self.next_file.take() {
+            look.format = format_of(&file);
+            look.file = Some(file);
+        }
+        let (archive, interrupts) = (&self.archive, &mut self.interrupts);
         let outcome = self.runtime.block_on(async {
-            let mut answered = std::pin::pin!(answer(archive, statement, look, &stop));
+            // A Ctrl-C that was meant for a pager is none for this query.
+            while interrupts.recv().now_or_never().is_some() {}
+            let mut answered = std::pin::pin!(answer(archive, statement, &look, &stop));
             loop {
                 tokio::select! {
                     outcome = &mut answered => break outcome,
@@ -213,9 +248,29 @@ fn complain(what: &str) {
     eprintln!("error: {what}");
 }
 
-fn relations(archive: &Archive) -> Table {
+/// How an answer is written to a file of this name.
+fn format_of(file: &Path) -> Format {
+    let ending = file
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("csv") => Format::Csv,
+        Some("json") => Format::Json,
+        Some("ndjson" | "jsonl") => Format::Ndjson,
+        Some("arrow" | "arrows") => Format::Arrow,
+        Some("parquet") => Format::Parquet,
+        _ => Format::Table,
+    }
+}
+
+/// Tables and views, or only the ones or the others.
+fn relations(archive: &Archive, views: Option<bool>) -> Table {
     let mut table = Table::new(&["name", "kind", "a row is"]);
+    let wanted = |is_view: bool| views.is_none_or(|views| views == is_view);
     for relation in archive.relations() {
+        if !wanted(relation.is_view) {
+            continue;
+        }
         let kind = if relation.is_view { "view" } else { "table" };
         table.row([
             relation.name.to_owned(),
@@ -305,7 +360,7 @@ mod tests {
     #[test]
     fn the_catalogue_can_be_looked_up_without_an_archive() {
         let archive = Archive::open("/nowhere/at/all", query::Config::default()).unwrap();
-        let list = relations(&archive).to_string();
+        let list = relations(&archive, None).to_string();
         for name in ["events", "workflows", "waterfall"] {
             assert!(list.contains(name), "{list}");
         }

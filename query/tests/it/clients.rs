@@ -1,0 +1,128 @@
+//! The PostgreSQL door through the clients of other languages: psycopg, SQLAlchemy and pandas, and pgjdbc.
+//!
+//! What they need is fetched once into the cache (`THROUGHLINE_CACHE`, or `~/.cache/throughline`). Where that cannot be, the
+//! tests fail and say so, unless `THROUGHLINE_WITHOUT_CLIENTS` is set.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::postgres::{Door, PASSWORD, config, output};
+use crate::stories::stories;
+
+const PYTHON_PACKAGES: [&str; 3] = [
+    "psycopg[binary]==3.3.9",
+    "sqlalchemy==2.1.9",
+    "pandas==3.1.1",
+];
+const JDBC: &str = "org.postgresql:postgresql:42.7.8";
+
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/throughline");
+    std::env::var_os("THROUGHLINE_CACHE").map_or_else(home, PathBuf::from)
+}
+
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(name)
+}
+
+/// Runs a program that must end well; none where the clients may be missing and are.
+async fn run(what: &str, program: &Path, arguments: &[&str]) -> Option<Output> {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(std::env::temp_dir());
+    let told = match output(command).await {
+        Ok(output) if output.status.success() => return Some(output),
+        Ok(output) => format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => error.to_string(),
+    };
+    if std::env::var_os("THROUGHLINE_WITHOUT_CLIENTS").is_some() {
+        eprintln!("NOT TESTED: {what}: {told}");
+        return None;
+    }
+    panic!("{what}: {told}\nmend that, or set THROUGHLINE_WITHOUT_CLIENTS");
+}
+
+#[tokio::test]
+async fn psycopg_sqlalchemy_and_pandas() {
+    let folder = cache().join("python-clients");
+    let python = folder.join("bin/python");
+    let installed = folder.join("installed");
+    if std::fs::read_to_string(&installed).unwrap_or_default() != PYTHON_PACKAGES.join(" ") {
+        let made = run(
+            "python3 -m venv",
+            Path::new("python3"),
+            &["-m", "venv", "--clear", folder.to_str().unwrap()],
+        )
+        .await;
+        if made.is_none() {
+            return;
+        }
+        let mut arguments = vec![
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ];
+        arguments.extend(PYTHON_PACKAGES);
+        if run("pip install", &python, &arguments).await.is_none() {
+            return;
+        }
+        std::fs::write(&installed, PYTHON_PACKAGES.join(" ")).unwrap();
+    }
+    let world = stories();
+    let door = Door::open(&world.archive(), config()).await;
+    let mut asked = Command::new(&python);
+    asked
+        .arg(program("client.py"))
+        .arg(door.port.to_string())
+        .arg(PASSWORD);
+    let output = output(asked).await.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn pgjdbc() {
+    let folder = cache().join("jdbc");
+    let name = JDBC.rsplit(':').next().unwrap();
+    let jar = folder.join(format!("postgresql-{name}.jar"));
+    if !jar.exists() {
+        let (artifact, to) = (
+            format!("-Dartifact={JDBC}"),
+            format!("-DoutputDirectory={}", folder.display()),
+        );
+        let arguments = ["-q", "-B", "dependency:copy", &artifact, &to];
+        if run("mvn dependency:copy", Path::new("mvn"), &arguments)
+            .await
+            .is_none()
+        {
+            return;
+        }
+    }
+    let world = stories();
+    let door = Door::open(&world.archive(), config()).await;
+    let mut asked = Command::new("java");
+    asked
+        .arg("-cp")
+        .arg(&jar)
+        .arg(program("Client.java"))
+        .arg(door.port.to_string())
+        .arg(PASSWORD);
+    let output = output(asked).await.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    door.close().await;
+}
