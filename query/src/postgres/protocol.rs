@@ -2,7 +2,7 @@
 //!
 //! Written against the protocol's traits rather than taken from `datafusion-postgres`, whose handler plans outside our fences,
 //! times only the planning, cannot be stopped once rows flow, and holds a whole answer in memory
-//! (`docs/decisions/0020-the-postgresql-door.md`). Rows go out as they come; nothing is collected here.
+//! (`docs/decisions/0023-the-postgresql-door.md`). Rows go out as they come; nothing is collected here.
 
 use std::fmt::Debug;
 use std::sync::Arc;
