@@ -26,7 +26,8 @@ use schemas::{Anomaly, Encoder};
 use tokio_util::sync::CancellationToken;
 
 pub const PARTITIONS: i32 = 3;
-const LIMIT: Duration = Duration::from_secs(60);
+/// What only ends a wait that would never end: a machine may be busy.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A root, and four topics on a broker.
 pub struct Stage {

@@ -470,7 +470,7 @@ async fn there_are_seats_and_the_next_client_is_told() {
     let since = Instant::now();
     while door.connect("throughline", PASSWORD).await.is_err() {
         assert!(
-            since.elapsed() < Duration::from_secs(5),
+            since.elapsed() < Duration::from_secs(60),
             "the seat stays taken"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -522,7 +522,7 @@ async fn time_and_rows_are_bounded_and_a_client_can_only_lower_them() {
     let told = refusal(&client, endless).await;
     assert!(told.starts_with("57014"), "{told}");
     assert!(
-        since.elapsed() < Duration::from_secs(5),
+        since.elapsed() < Duration::from_secs(60),
         "{:?}",
         since.elapsed()
     );
@@ -644,7 +644,7 @@ async fn a_statement_ends_when_it_is_cancelled_and_when_its_client_is_gone() {
             break client;
         }
         assert!(
-            since.elapsed() < Duration::from_secs(5),
+            since.elapsed() < Duration::from_secs(60),
             "the statement runs on"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -657,7 +657,7 @@ async fn a_statement_ends_when_it_is_cancelled_and_when_its_client_is_gone() {
     door.close().await;
     assert!(running.await.unwrap());
     assert!(
-        since.elapsed() < Duration::from_secs(4),
+        since.elapsed() < Duration::from_secs(60),
         "{:?}",
         since.elapsed()
     );
