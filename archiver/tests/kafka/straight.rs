@@ -100,6 +100,10 @@ fn four_topics_become_four_tables_once_each_and_only_what_is_committed() {
             findings.producer.abort_transaction(LIMIT).unwrap();
         }
     }
+    // That they will be committed is certain by then; a reader sees it a moment later.
+    wait_until("the findings are committed", || {
+        stage.committed(Table::Anomalies).len() == 60
+    });
 
     let summary = stage.archive().unwrap();
     stage.check();

@@ -108,6 +108,10 @@ fn two_batch_runs_share_the_work_and_both_end() {
         );
     }
     producer.commit_transaction(LIMIT).unwrap();
+    // that it will be committed is certain then; a reader sees it a moment later
+    wait_until("all is committed", || {
+        stage.read(stage.events_topic()).len() == events.len()
+    });
     let runs: Vec<_> = ["a", "b"]
         .into_iter()
         .map(|instance| {
