@@ -1,5 +1,6 @@
 //! Why the archiver stopped, and what to do about it. Bad records are no errors: they are rows.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rdkafka::error::KafkaError;
@@ -145,6 +146,14 @@ pub enum Error {
         /// Folder of the table.
         table_dir: PathBuf,
     },
+    /// What is not archived yet could not be read.
+    #[error("what is not archived yet of {topic} cannot be read: {reason}")]
+    Tail {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
     /// librdkafka did not take its configuration.
     #[error("Kafka client cannot be made: {0}; look at kafka.brokers and kafka.properties")]
     Client(KafkaError),
@@ -165,6 +174,11 @@ impl Error {
     /// Whether trying the same again later can help.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::Io { .. })
+    }
+
+    /// Whether a file is not there, as one that was compacted and deleted after it was listed.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 }
 

@@ -34,6 +34,7 @@ mod samples;
 pub mod snapshot;
 mod source;
 mod table;
+pub mod tail;
 pub mod testing;
 pub mod verify;
 mod write;
@@ -47,6 +48,7 @@ pub use listing::{CompactedInfo, FileInfo};
 pub use run::{Options, Summary, run};
 pub use snapshot::{Snapshot, snapshot, snapshot_as_of};
 pub use table::Table;
+pub use tail::Tail;
 
 use arrow::datatypes::SchemaRef;
 

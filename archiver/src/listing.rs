@@ -13,6 +13,9 @@ use crate::footer::{CompactedFooter, Footer};
 use crate::path::{CompactedName, FileName, compacted_dir, parse_date, parse_hour, table_dir};
 use crate::{Error, Table};
 
+/// How often files may go away under a listing before it is told.
+const LOOKS_MAX: usize = 20;
+
 /// A raw file of the archive, as far as its name tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInfo {
@@ -114,10 +117,23 @@ pub fn newest(root: &Path, table: Table) -> Result<BTreeMap<i32, FileInfo>, Erro
 /// Where the archive of each partition ends: the offset that its next file begins with. A partition without files is
 /// not in it and begins at 0.
 pub fn next_offsets(root: &Path, table: Table) -> Result<BTreeMap<i32, i64>, Error> {
-    newest(root, table)?
-        .into_iter()
-        .map(|(partition, file)| Ok((partition, file.footer()?.next_offset)))
-        .collect()
+    look_until_there(|| {
+        newest(root, table)?
+            .into_iter()
+            .map(|(partition, file)| Ok((partition, file.footer()?.next_offset)))
+            .collect()
+    })
+}
+
+/// Looks, and again where a file went away after it was listed: a newer one of its partition is there then.
+pub(crate) fn look_until_there<T>(mut look: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..LOOKS_MAX {
+        match look() {
+            Err(error) if error.is_gone() => {}
+            looked => return looked,
+        }
+    }
+    look()
 }
 
 /// Entries of a folder whose names can be read as what is looked for; none where there is no such folder.

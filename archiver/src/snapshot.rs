@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::footer::Covered;
 use crate::listing::{self, CompactedInfo, FileInfo};
 use crate::publish::floor::floors;
-use crate::{Error, Table};
+use crate::{Error, Kind, Table};
 
 /// How often files may go away under a reader before it is told. Each time a compaction was finished and its inputs
 /// deleted meanwhile.
@@ -45,6 +45,19 @@ impl Snapshot {
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let compacted = self.compacted.iter().map(|file| file.path.as_path());
         compacted.chain(self.raw.iter().map(|file| file.path.as_path()))
+    }
+
+    /// Where the rows of each partition end: the offset from which on none is in these files. A partition without rows
+    /// is not in it. Reads a footer for each partition that has raw files.
+    pub fn next_offsets(&self) -> Result<BTreeMap<i32, i64>, Error> {
+        let mut next = self.covered.clone();
+        // Sorted by offset, so that the last one of a partition stays.
+        let newest: BTreeMap<i32, &FileInfo> =
+            self.raw.iter().map(|file| (file.partition, file)).collect();
+        for (partition, file) in newest {
+            next.insert(partition, file.footer()?.next_offset);
+        }
+        Ok(next)
     }
 
     /// A statement that makes a view of these rows in DuckDB, named as the table. The `hour` that only folders of raw
@@ -71,13 +84,32 @@ impl Snapshot {
         }
         let table = self.table;
         match parts.is_empty() {
-            true => format!("-- {table} has no rows"),
+            true => format!("create or replace view {table} as\n{};", no_rows(table)),
             false => format!(
                 "create or replace view {table} as\n{};",
                 parts.join("\nunion all by name\n")
             ),
         }
     }
+}
+
+/// The columns of a table without a row, in DuckDB's types, so that a query over it has an answer.
+fn no_rows(table: Table) -> String {
+    let columns = table.columns().iter().map(|column| {
+        let kind = match column.kind {
+            Kind::Text | Kind::Json => "varchar",
+            Kind::Bytes => "blob",
+            Kind::SmallInt => "integer",
+            Kind::Int => "bigint",
+            Kind::Real => "double",
+            Kind::Flag => "boolean",
+            Kind::Time => "timestamptz",
+            Kind::TextList => "varchar[]",
+        };
+        format!("null::{kind} as {}", column.name)
+    });
+    let columns: Vec<String> = columns.chain(["null::date as date".to_owned()]).collect();
+    format!("select {} where false", columns.join(", "))
 }
 
 /// The files that hold each row of a table once, now.
