@@ -91,6 +91,32 @@ pub struct Topics {
     pub dead_letters: String,
 }
 
+/// How an archive in an S3 bucket is spoken to, section `[archive.s3]` of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// Milliseconds for a connection, and for one request from its beginning to the last byte of its answer. An upload
+    /// has the time of `upload_bytes_per_s_min` on top.
+    pub request_timeout_ms: u64,
+    /// Milliseconds for which a request is tried again that got no answer, or one of 429 or 5xx.
+    pub retry_max_ms: u64,
+    /// Bytes a second below which an upload counts as stuck.
+    pub upload_bytes_per_s_min: u64,
+    /// Bytes of an object at most. A file is created by one request and is in memory for that while.
+    pub object_bytes_max: u64,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            request_timeout_ms: 30_000,
+            retry_max_ms: 30_000,
+            upload_bytes_per_s_min: 1024 * 1024,
+            object_bytes_max: 512 * 1024 * 1024,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -39,6 +39,25 @@ pub enum Error {
         /// What went wrong in the probe.
         reason: String,
     },
+    /// A place that cannot be an S3 bucket's.
+    #[error("{root} cannot be used: {reason}")]
+    Bucket {
+        /// What was given.
+        root: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The S3 store cannot do what exactly-once rests on.
+    #[error(
+        "the S3 store of {root} cannot be written to exactly once: {reason}; choose one that honours If-None-Match in \
+         PutObject, as AWS S3 does"
+    )]
+    UnfitStore {
+        /// Root of the archive.
+        root: PathBuf,
+        /// What went wrong in the probe.
+        reason: String,
+    },
     /// A file of the archive is not what it should be.
     #[error(
         "{path} is no readable file of the archive: {reason}; restore it, or move it away and its records are archived \

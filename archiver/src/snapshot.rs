@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::footer::Covered;
 use crate::listing::{self, CompactedInfo, FileInfo};
 use crate::publish::floor::floors;
-use crate::{Error, Kind, Table};
+use crate::{Error, Kind, Root, Table};
 
 /// How often files may go away under a reader before it is told. Each time a compaction was finished and its inputs
 /// deleted meanwhile.
@@ -113,13 +113,14 @@ fn no_rows(table: Table) -> String {
 }
 
 /// The files that hold each row of a table once, now.
-pub fn snapshot(root: &Path, table: Table) -> Result<Snapshot, Error> {
-    look(root, table, &mut |_| {})
+pub fn snapshot(root: impl Into<Root>, table: Table) -> Result<Snapshot, Error> {
+    look(&root.into(), table, &mut |_| {})
 }
 
 /// The files that held each row of a table once, at a time in milliseconds since 1970. Compaction forgets the past: when
 /// raw files of that time are gone, an error names the times that can be told instead.
-pub fn snapshot_as_of(root: &Path, table: Table, at_ms: i64) -> Result<Snapshot, Error> {
+pub fn snapshot_as_of(root: impl Into<Root>, table: Table, at_ms: i64) -> Result<Snapshot, Error> {
+    let root = &root.into();
     let now = snapshot(root, table)?;
     let mut compacted = now.compacted;
     let mut covered = Covered::new();
@@ -136,7 +137,9 @@ pub fn snapshot_as_of(root: &Path, table: Table, at_ms: i64) -> Result<Snapshot,
     let floors = floors(root, table)?;
     let mut raw: Vec<FileInfo> = Vec::new();
     let mut next: BTreeMap<i32, Option<i64>> = BTreeMap::new();
-    for file in listing::files(root, table)? {
+    let files = listing::files(root, table)?;
+    root.prepare_footers(files.iter().map(|file| file.path.as_path()))?;
+    for file in files {
         let begin = covered.get(&file.partition).copied();
         if begin.is_some_and(|begin| file.first_offset < begin) {
             continue;
@@ -198,7 +201,7 @@ pub(crate) enum Look {
 }
 
 pub(crate) fn look(
-    root: &Path,
+    root: &Root,
     table: Table,
     after: &mut dyn FnMut(Look),
 ) -> Result<Snapshot, Error> {
@@ -226,7 +229,7 @@ pub(crate) fn look(
 
 /// One pass; none if a file that it needs may have gone away meanwhile.
 fn look_once(
-    root: &Path,
+    root: &Root,
     table: Table,
     after: &mut dyn FnMut(Look),
 ) -> Result<Option<Snapshot>, Error> {

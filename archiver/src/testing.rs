@@ -1,6 +1,6 @@
 //! Archives without a Kafka, for the tests of those who read them: the same rows, files and names as `run` makes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::publish::Publisher;
 use crate::roll::Reason;
 use crate::write::{Collection, Written, write};
-use crate::{Error, Table, columns, listing};
+use crate::{Error, Root, Table, columns, listing};
 
 const ZSTD_LEVEL: i32 = 1;
 
@@ -29,11 +29,12 @@ pub struct Record {
 
 /// Archives records as the next file of a partition, and tells where the file is.
 pub fn append(
-    root: &Path,
+    root: impl Into<Root>,
     table: Table,
     partition: i32,
     records: &[Record],
 ) -> Result<PathBuf, Error> {
+    let root = &root.into();
     let newest = listing::newest(root, table)?.remove(&partition);
     let footer = newest.map(|file| file.footer()).transpose()?;
     let collected = Partition::new(table, partition, footer.as_ref());

@@ -91,7 +91,7 @@ pub(crate) fn write(
             footer,
             file_bytes,
         }),
-        Publication::Lost(path) => match Footer::read(&path) {
+        Publication::Lost(path) => match Footer::read(publisher.root(), &path) {
             Ok(winner) => Ok(Written::Lost { path, winner }),
             // It was compacted and deleted before it could be looked at.
             Err(error) if error.is_gone() => go_on_after_newest(publisher, collection),

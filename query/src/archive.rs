@@ -4,11 +4,11 @@
 //! answer is shown, and keeps nothing between queries but footers and statistics of files, which never change.
 //! Promises kept: Q-1 with `read_only` and `store`, A-3 with `snapshot` and `archive_table`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use archiver::Table;
+use archiver::{Root, Table};
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::{Column, DataFusionError, Result as EngineResult, TableReference};
@@ -84,7 +84,7 @@ pub struct ColumnInfo {
 
 impl Archive {
     /// The archive below `root`, which need not exist yet: then all tables are empty.
-    pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
+    pub fn open(root: impl Into<Root>, config: Config) -> Result<Self, Error> {
         let store = Arc::new(ArchiveStore::new(root.into()));
         let runtime = runtime(&store, &config)?;
         Self::build(store, runtime, Arc::new(config), false)
@@ -161,7 +161,7 @@ impl Archive {
     }
 
     /// The root that it was opened with.
-    pub fn root(&self) -> &Path {
+    pub fn root(&self) -> &Root {
         self.store.root()
     }
 

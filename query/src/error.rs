@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use archiver::Root;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
@@ -204,9 +205,9 @@ impl Error {
     }
 
     /// A file that could not be read, or is gone.
-    pub(crate) fn file(root: &Path, location: &str, error: &dyn std::fmt::Display) -> Self {
-        let path = root.join(location);
-        if path.try_exists().is_ok_and(|exists| !exists) {
+    pub(crate) fn file(root: &Root, location: &str, error: &dyn std::fmt::Display) -> Self {
+        let path = root.path().join(location);
+        if root.is_gone(&path) {
             Self::Gone { path }
         } else {
             Self::File {

@@ -3,12 +3,12 @@
 //! A file that a query was to read may be compacted and deleted before the query comes to it. As long as nothing has been
 //! answered the query begins anew, over what is published then; after that the error is told (promise A-3: never wrong).
 
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use archiver::Root;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
@@ -188,9 +188,9 @@ impl Stream for Rows {
 
 /// The engine's error in our words. One about bytes comes without the name of its file; the files that the query had
 /// opened are looked for, and read once more, to find it.
-pub(crate) async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error {
+pub(crate) async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Root) -> Error {
     if Error::is_about_bytes(&error) {
-        let (opened, root) = (snapshot.opened(), root.to_owned());
+        let (opened, root) = (snapshot.opened(), root.clone());
         let find = move || find_gone(&root, &opened).or_else(|| find_damaged(&root, &opened));
         if let Ok(Some(found)) = tokio::task::spawn_blocking(find).await {
             return found;

@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use archiver::Table;
+use archiver::{Root, Table};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use tokio::sync::OnceCell;
@@ -48,7 +48,7 @@ pub(crate) struct Seen {
 /// What one query sees. Made anew for every query, and dropped with it.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    root: PathBuf,
+    root: Root,
     /// Where the rows come from that are not archived yet, if they are wanted.
     tail: Option<Arc<dyn Tail>>,
     memory: Arc<dyn MemoryPool>,
@@ -59,12 +59,12 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// A snapshot that has not looked yet.
     pub(crate) fn new(
-        root: &Path,
+        root: &Root,
         tail: Option<Arc<dyn Tail>>,
         memory: Arc<dyn MemoryPool>,
     ) -> Self {
         Self {
-            root: root.to_owned(),
+            root: root.clone(),
             tail,
             memory,
             tables: Mutex::default(),
@@ -93,7 +93,7 @@ impl Snapshot {
         let looked = tokio::task::spawn_blocking(move || look(&root, table, wants_ends)).await;
         let (files, ends) = looked
             .map_err(|error| Error::Engine(format!("listing the archive was cut short: {error}")))?
-            .map_err(|error| Error::archive(&self.root, error))?;
+            .map_err(|error| Error::archive(self.root.path(), error))?;
         let Some(tail) = &self.tail else {
             return Ok(Seen {
                 files,
@@ -144,7 +144,7 @@ impl Snapshot {
         };
         let found = seen.iter().find_map(|(table, seen)| {
             let mut files = seen.files.iter();
-            let file = files.find(|file| self.root.join(&file.location) == path)?;
+            let file = files.find(|file| self.root.path().join(&file.location) == path)?;
             Some((*table, file.raw?))
         });
         let Some((table, (partition, first_offset))) = found else {
@@ -160,7 +160,7 @@ type Ends = BTreeMap<i32, i64>;
 
 /// The files of a table and, if they are wanted, where they end. Looks again where one went away meanwhile.
 fn look(
-    root: &Path,
+    root: &Root,
     table: Table,
     wants_ends: bool,
 ) -> Result<(Vec<ArchiveFile>, Ends), archiver::Error> {
@@ -176,7 +176,7 @@ fn look(
 }
 
 fn look_once(
-    root: &Path,
+    root: &Root,
     table: Table,
     wants_ends: bool,
 ) -> Result<(Vec<ArchiveFile>, Ends), archiver::Error> {
@@ -185,31 +185,29 @@ fn look_once(
         true => snapshot.next_offsets()?,
         false => Ends::new(),
     };
-    let compacted = snapshot.compacted.iter().map(|file| (&file.path, None));
-    let raw = snapshot
-        .raw
-        .iter()
-        .map(|file| (&file.path, Some((file.partition, file.first_offset))));
-    let mut files = Vec::with_capacity(snapshot.compacted.len() + snapshot.raw.len());
-    for (path, raw) in compacted.chain(raw) {
-        let trouble = |source: std::io::Error| archiver::Error::Io {
+    let location = |path: &Path| {
+        let below = path.strip_prefix(root.path()).ok().and_then(Path::to_str);
+        below.map(str::to_owned).ok_or_else(|| archiver::Error::Io {
             action: "look at",
-            path: path.clone(),
-            source,
-        };
-        let metadata = std::fs::metadata(path).map_err(trouble)?;
-        let location = path.strip_prefix(root).ok().and_then(Path::to_str);
-        let location = location.ok_or_else(|| {
-            trouble(std::io::Error::other(format!(
-                "it does not lie under {}",
-                root.display()
-            )))
-        })?;
+            path: path.to_owned(),
+            source: std::io::Error::other(format!("it does not lie under {root}")),
+        })
+    };
+    let mut files = Vec::with_capacity(snapshot.compacted.len() + snapshot.raw.len());
+    for file in &snapshot.compacted {
         files.push(ArchiveFile {
-            location: location.to_owned(),
-            size_bytes: metadata.len(),
-            modified: metadata.modified().map_err(trouble)?,
-            raw,
+            location: location(&file.path)?,
+            size_bytes: file.bytes()?,
+            modified: file.modified()?,
+            raw: None,
+        });
+    }
+    for file in &snapshot.raw {
+        files.push(ArchiveFile {
+            location: location(&file.path)?,
+            size_bytes: file.bytes()?,
+            modified: file.modified()?,
+            raw: Some((file.partition, file.first_offset)),
         });
     }
     Ok((files, ends))

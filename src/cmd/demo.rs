@@ -145,7 +145,7 @@ async fn play(
     let quiet = stage.play(&control, false).await?;
     let is_right = report(paint, &found, &quiet)?;
 
-    let archive = sql::open(None, context)?;
+    let archive = sql::open(context)?;
     heading(paint, "The same in SQL, over Parquet")?;
     let story = await_archived(&archive, &incident, &found).await?;
     for query in queries(&incident.workflow_id) {

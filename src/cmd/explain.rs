@@ -2,7 +2,6 @@
 //!
 //! Finds the workflow and prints; the words are written by `session::story`, what it knows comes from `query::story`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -39,9 +38,6 @@ pub struct Args {
     /// Print what the story is made of as JSON: the session, its findings and the events behind them
     #[arg(long, conflicts_with_all = ["format", "events"])]
     json: bool,
-    /// Root of the archive [default: the archive of the data folder]
-    #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
 }
 
 /// Form of a story.
@@ -57,7 +53,7 @@ pub enum Format {
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let archive = cmd::sql::open(args.archive.clone(), context)?;
+    let archive = cmd::sql::open(context)?;
     let told = context
         .stop
         .run_until_cancelled(load(&archive, &args.workflow))

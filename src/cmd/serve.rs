@@ -3,7 +3,6 @@
 //! Owns the address and what is said at the start. Everything behind the address is the crate `query`. Needs no Kafka: it
 //! serves whatever archive lies there, and sees what is published while it runs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -20,17 +19,13 @@ Examples:
   THROUGHLINE_SERVE__PASSWORD=… throughline serve
   psql 'host=127.0.0.1 port=7432 user=throughline dbname=throughline'
   throughline serve --set serve.authentication=trust --set serve.listen=127.0.0.1:5432")]
-pub struct Args {
-    /// Root of the archive [default: the archive of the data folder]
-    #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
-}
+pub struct Args {}
 
 /// Runs the command until it is stopped.
-pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+pub async fn run(_args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let config = context.loaded.config.serve.clone();
-    let archive = super::sql::open(args.archive, context)?;
-    let root = archive.root().display().to_string();
+    let archive = super::sql::open(context)?;
+    let root = archive.root().to_string();
     let server = Server::new(&archive, config.clone())?;
     let listener = TcpListener::bind(&config.listen).await.with_context(|| {
         format!(

@@ -45,9 +45,6 @@ pub struct Args {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Root of the archive [default: the archive of the data folder]
-    #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
     /// See also what is committed in Kafka and not archived yet; `set throughline.fresh = true` does it for a session
     #[arg(long)]
     fresh: bool,
@@ -97,7 +94,7 @@ impl Args {
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut archive = open(args.archive.clone(), context)?.fresh(args.fresh);
+    let mut archive = open(context)?.fresh(args.fresh);
     if args.is_shell() {
         return shell::run(
             archive,
@@ -153,15 +150,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens the archive that was named, or that of whatever runs in the data folder, or the one that lies there.
-pub(crate) fn open(named: Option<PathBuf>, context: &Context) -> anyhow::Result<Archive> {
-    let root = named.unwrap_or_else(|| context.archive_root());
-    if !root.exists() {
-        eprintln!(
-            "note: nothing is archived in {} yet, so all tables are empty",
-            root.display()
-        );
+pub(crate) fn open(context: &Context) -> anyhow::Result<Archive> {
+    let root = context.archive()?;
+    if !root.exists()? {
+        eprintln!("note: nothing is archived in {root} yet, so all tables are empty");
     }
-    let tail = KafkaTail::new(context, &root);
+    let tail = KafkaTail::new(context, root.path());
     Ok(Archive::open(root, context.query_config())?.with_tail(Arc::new(tail)))
 }
 

@@ -4,7 +4,7 @@
 //! do about each kind of trouble with Kafka.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
@@ -17,7 +17,7 @@ use crate::partition::Partition;
 use crate::position::{Position, position};
 use crate::roll::Reason;
 use crate::source::{self, Change, Key, Place, Source};
-use crate::{Error, Table, happenings, listing};
+use crate::{Error, Root, Table, happenings, listing};
 
 /// How often trouble is logged at most; it is counted always.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ struct ArchiveEnd {
 
 /// How the raw files of these partitions end; nothing for one that has none.
 fn archive_ends(
-    root: &Path,
+    root: &Root,
     table: Table,
     partitions: &[i32],
 ) -> Result<Vec<(i32, Option<ArchiveEnd>)>, Error> {
@@ -248,7 +248,7 @@ impl Archiver<'_> {
             partition: key.1,
             archived_to,
             topic_end: end,
-            table_dir: crate::path::table_dir(&self.root, key.0),
+            table_dir: crate::path::table_dir(self.root.path(), key.0),
         })
     }
 

@@ -116,7 +116,7 @@ impl Shell {
     fn run(mut self) -> anyhow::Result<()> {
         output::line(format!(
             "archive {}; \\? for help, \\q or Ctrl-D to leave",
-            self.archive.root().display()
+            self.archive.root()
         ))?;
         loop {
             match self.editor.readline(PROMPT) {
