@@ -16,6 +16,7 @@ mod output;
 mod reader;
 mod services;
 mod stop;
+mod tail;
 mod time;
 mod topics;
 

@@ -71,7 +71,7 @@ pub struct Compaction {
     /// twentieth less space.
     pub zstd_level: i32,
     /// Whether raw files are deleted when their rows are in the compacted tier. Whoever reads the raw tier alone then
-    /// misses them.
+    /// misses them; [`crate::snapshot`] says which files have each row once.
     pub delete_inputs: bool,
     /// Milliseconds that their rows must have been in the compacted tier before: longer than any query runs.
     pub inputs_kept_ms: u64,
@@ -124,7 +124,7 @@ impl Default for Compaction {
             row_group_rows_max: 128 * 1024,
             sort_bytes_max: 256 * 1024 * 1024,
             zstd_level: 6,
-            delete_inputs: false,
+            delete_inputs: true,
             inputs_kept_ms: 3_600_000,
         }
     }

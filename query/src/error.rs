@@ -59,7 +59,11 @@ pub enum Error {
         message: String,
     },
     /// A file was there when the query began and is gone.
-    #[error("archive file {} is gone; retention removed it while the query ran, run the query again", path.display())]
+    #[error(
+        "archive file {} is gone: it was deleted while the query ran; run the query again (raw files stay \
+         archiver.compaction.inputs_kept_ms after they are compacted)",
+        path.display()
+    )]
     Gone {
         /// The file.
         path: PathBuf,
@@ -72,6 +76,12 @@ pub enum Error {
         /// What the operating system says.
         message: String,
     },
+    /// The archive cannot be read as a whole.
+    #[error("{0}")]
+    Archive(String),
+    /// What is not archived yet cannot be read. Query without it, or mend Kafka.
+    #[error("{0}; without throughline.fresh the query is answered from the archive alone")]
+    Tail(String),
     /// The settings cannot be followed.
     #[error("{0}")]
     Settings(String),
@@ -206,6 +216,26 @@ impl Error {
         }
     }
 
+    /// What the archive says of itself.
+    pub(crate) fn archive(root: &Path, error: archiver::Error) -> Self {
+        match error {
+            archiver::Error::Unreadable { path, reason } => Self::File {
+                path,
+                message: reason,
+            },
+            archiver::Error::Io { path, source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Self::Gone { path }
+            }
+            error @ archiver::Error::Io { .. } => Self::Folder {
+                path: root.to_owned(),
+                message: plain(&error.to_string()),
+            },
+            error => Self::Archive(error.to_string()),
+        }
+    }
+
     /// The same error once more: DataFusion hands errors out by reference.
     fn again(&self) -> Self {
         match self {
@@ -226,6 +256,8 @@ impl Error {
                 path: path.clone(),
                 message: message.clone(),
             },
+            Self::Archive(message) => Self::Archive(message.clone()),
+            Self::Tail(message) => Self::Tail(message.clone()),
             Self::Settings(message) => Self::Settings(message.clone()),
             Self::Engine(message) => Self::Engine(message.clone()),
         }

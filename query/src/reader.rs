@@ -57,6 +57,14 @@ impl ParquetFileReaderFactory for WatchedReaders {
     }
 }
 
+/// The first of the files that a failed query had opened that is there no more.
+pub(crate) fn find_gone(root: &Path, opened: &[String]) -> Option<Error> {
+    let mut paths = opened.iter().map(|location| root.join(location));
+    paths
+        .find(|path| path.try_exists().is_ok_and(|exists| !exists))
+        .map(|path| Error::Gone { path })
+}
+
 /// Reads the files that a failed query had opened, one after the other, and tells of the first that is damaged or gone.
 pub(crate) fn find_damaged(root: &Path, opened: &[String]) -> Option<Error> {
     let started = Instant::now();

@@ -164,9 +164,9 @@ fn compact(
                     let footer = &done.footer;
                     bar.suspend(|| {
                         output::line(format!(
-                            "{table} {}: {} raw files, {} -> {}; {} rows, {} exact re-sends dropped",
+                            "{table} {}: {}, {} -> {}; {} rows, {} exact re-sends dropped",
                             footer.number,
-                            footer.inputs,
+                            counted(footer.inputs, "raw file"),
                             HumanBytes(done.input_bytes),
                             HumanBytes(done.file_bytes),
                             footer.rows,
@@ -186,8 +186,8 @@ fn compact(
             let deleted = compactor.delete_inputs(*table, Timestamp::now().as_millisecond())?;
             if deleted.files > 0 {
                 output::line(format!(
-                    "{table}: {} raw files deleted, {}",
-                    deleted.files,
+                    "{table}: {} deleted, {}",
+                    counted(deleted.files, "raw file"),
                     HumanBytes(deleted.bytes)
                 ))?;
             }
@@ -251,7 +251,7 @@ fn verify_all(root: &std::path::Path, stop: &CancellationToken) -> anyhow::Resul
         output::line("every record once, every byte as it was written")?;
         Ok(ExitCode::SUCCESS)
     } else {
-        output::line(format!("{} findings", report.findings.len()))?;
+        output::line(counted(report.findings.len() as u64, "finding"))?;
         Ok(ExitCode::FAILURE)
     }
 }
@@ -337,6 +337,14 @@ fn retain_some(root: &std::path::Path, args: &RetainArgs) -> anyhow::Result<Exit
         output::line("nothing is deleted yet; add --delete")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `1 raw file`, `2 raw files`.
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 fn go_on(stop: &CancellationToken) -> Result<(), Error> {

@@ -11,16 +11,18 @@ mod shell;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures::StreamExt;
 use query::format::Sink;
-use query::{Archive, Rows};
+use query::{Archive, FreshStatement, Rows};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::stop;
+use crate::tail::KafkaTail;
+use crate::{output, stop};
 use grid::Grid;
 use pager::Pager;
 
@@ -33,6 +35,7 @@ const ROWS_AT_ONCE: usize = 512;
 Examples:
   throughline sql 'select * from workflows order by last_event_at desc limit 5'
   throughline sql 'select * from findings' --format ndjson | jq .sentence
+  throughline sql --fresh 'select count(*) from events'    to the last committed record
   throughline sql < report.sql                  statements from a file, each ended by a semicolon
   throughline sql                               a shell; \\? tells what it can do")]
 pub struct Args {
@@ -45,6 +48,9 @@ pub struct Args {
     /// Root of the archive [default: the archive of the data folder]
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
+    /// See also what is committed in Kafka and not archived yet; `set throughline.fresh = true` does it for a session
+    #[arg(long)]
+    fresh: bool,
 }
 
 /// How an answer is printed.
@@ -91,7 +97,7 @@ impl Args {
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let archive = open(args.archive.clone(), context)?;
+    let mut archive = open(args.archive.clone(), context)?.fresh(args.fresh);
     if args.is_shell() {
         return shell::run(
             archive,
@@ -122,6 +128,13 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         bail!("this format holds one answer; send one query at a time");
     }
     for statement in statements {
+        if let Some(about_fresh) = FreshStatement::parse(statement) {
+            let told = obey(about_fresh, &mut archive)?;
+            if args.format == Format::Table {
+                output::line(told)?;
+            }
+            continue;
+        }
         let look = Look {
             format: args.format,
             ..Look::default()
@@ -148,7 +161,22 @@ pub(crate) fn open(named: Option<PathBuf>, context: &Context) -> anyhow::Result<
             root.display()
         );
     }
-    Ok(Archive::open(root, context.query_config())?)
+    let tail = KafkaTail::new(context, &root);
+    Ok(Archive::open(root, context.query_config())?.with_tail(Arc::new(tail)))
+}
+
+/// Does what a statement says about the setting, and tells how it is set.
+pub(crate) fn obey(
+    statement: Result<FreshStatement, String>,
+    archive: &mut Archive,
+) -> anyhow::Result<&'static str> {
+    if let FreshStatement::Set(is_fresh) = statement.map_err(anyhow::Error::msg)? {
+        *archive = archive.fresh(is_fresh);
+    }
+    Ok(match archive.is_fresh() {
+        true => "throughline.fresh is on: queries see everything that is committed",
+        false => "throughline.fresh is off: queries see what is archived",
+    })
 }
 
 /// How an answer looks, and where it goes.

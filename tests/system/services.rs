@@ -87,6 +87,13 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     let system = System::new("batch");
     system.run(&["topics", "create"]);
     system.run(&["replay", INCIDENT]);
+    // nothing is archived yet, and everything is committed
+    let count = "select count(*) as n from events";
+    let of = |arguments: &[&str]| {
+        system.run(&[&["sql", count, "--format", "ndjson"], arguments].concat())
+    };
+    assert_eq!(of(&[]).trim(), "{\"n\":0}");
+    assert_eq!(of(&["--fresh"]).trim(), "{\"n\":22}");
     let processed = system.run(&["process", "--exit-at-end"]);
     assert!(
         processed.starts_with("processed 22 events in "),
@@ -105,6 +112,7 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
         "ndjson",
     ]);
     assert_eq!(rows.trim(), "{\"n\":22}");
+    assert_eq!(of(&["--fresh"]).trim(), "{\"n\":22}");
     let findings = "select distinct signal from anomalies order by signal";
     let found = system.run(&["sql", findings, "--format", "csv"]);
     assert_eq!(

@@ -361,7 +361,11 @@ pub(super) fn told(error: &Error) -> PgWireError {
         Error::TimeUp(_) => "57014",
         Error::TooManyRows(_) => "54000",
         Error::Limit(_) => "53400",
-        Error::File { .. } | Error::Gone { .. } | Error::Folder { .. } => "58030",
+        Error::File { .. }
+        | Error::Gone { .. }
+        | Error::Folder { .. }
+        | Error::Archive(_)
+        | Error::Tail(_) => "58030",
         Error::Engine(_) => "XX000",
         Error::Settings(_) => "F0000",
         Error::Query { message, .. } if message.starts_with("this is no SQL") => "42601",

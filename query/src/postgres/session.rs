@@ -193,7 +193,8 @@ impl Session {
             time_max: self.settings().timeout(self.config.statement_timeout_ms),
             rows_max: is_sent_whole.then_some(self.config.rows_max),
         };
-        let (archive, begun) = (self.reader.archive.clone(), Instant::now());
+        let archive = self.reader.archive.fresh(self.settings().is_fresh());
+        let begun = Instant::now();
         let run = on_deep_stack(async move { archive.run(query.plan.as_ref().clone()).await });
         tokio::select! {
             biased;

@@ -1,7 +1,7 @@
 //! What a client may `set`, what `show` tells, and the few functions that drivers call before anything else.
 //!
-//! Nothing that is set here lifts a limit or changes what a query reads. What would have no effect is accepted only where
-//! its value is what holds anyway.
+//! Nothing that is set here lifts a limit; `throughline.fresh` alone changes what a query reads. What would have no effect is
+//! accepted only where its value is what holds anyway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{ColumnarValue, Volatility};
 use datafusion::prelude::{SessionContext, create_udf};
 
-use crate::Error;
+use crate::tail::parse_fresh;
+use crate::{Error, FRESH};
 
 /// What the server says of itself, at the beginning and to `show`.
 pub(super) const SHOWN: &[(&str, &str)] = &[
@@ -71,6 +72,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 pub(super) struct Settings {
     timeout: Option<Duration>,
     application_name: Option<String>,
+    is_fresh: bool,
 }
 
 impl Settings {
@@ -81,6 +83,11 @@ impl Settings {
             (Some(own), Some(max)) => Some(own.min(max)),
             (own, max) => own.or(max),
         }
+    }
+
+    /// Whether queries see what is not archived yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
     /// `set name = value`.
@@ -112,6 +119,10 @@ impl Settings {
             }
             "application_name" => {
                 self.application_name = Some(value.to_owned());
+                Ok(())
+            }
+            FRESH => {
+                self.is_fresh = parse_fresh(value).map_err(Error::query)?;
                 Ok(())
             }
             "timezone" | "time zone" => holds_anyway(&[
@@ -151,6 +162,7 @@ impl Settings {
             None => *self = Self::default(),
             Some("statement_timeout") => self.timeout = None,
             Some("application_name") => self.application_name = None,
+            Some(FRESH) => self.is_fresh = false,
             Some(name) if name.starts_with("datafusion") => {
                 return Err(Error::Refused {
                     what: format!("resetting {name}"),
@@ -175,6 +187,7 @@ impl Settings {
                 None => "0".to_owned(),
             }),
             "application_name" => Some(self.application_name.clone().unwrap_or_default()),
+            FRESH => Some(if self.is_fresh { "on" } else { "off" }.to_owned()),
             name => SHOWN
                 .iter()
                 .find(|(known, _)| *known == name)
@@ -264,6 +277,18 @@ mod tests {
         assert_eq!(settings.timeout(MAX_MS), Some(Duration::from_secs(300)));
         settings.set("statement_timeout", "0", 0).unwrap();
         assert_eq!(settings.timeout(0), None);
+    }
+
+    #[test]
+    fn fresh_is_on_or_off_and_nothing_else() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.show(FRESH, MAX_MS).unwrap(), "off");
+        settings.set(FRESH, "true", MAX_MS).unwrap();
+        assert!(settings.is_fresh());
+        assert!(settings.set(FRESH, "perhaps", MAX_MS).is_err());
+        assert_eq!(settings.show(FRESH, MAX_MS).unwrap(), "on");
+        settings.reset(Some(FRESH)).unwrap();
+        assert!(!settings.is_fresh());
     }
 
     #[test]

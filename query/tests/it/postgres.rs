@@ -55,7 +55,7 @@ impl Door {
         Ok(client)
     }
 
-    async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         self.connect("throughline", PASSWORD).await.unwrap()
     }
 

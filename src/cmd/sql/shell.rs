@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use futures::FutureExt;
-use query::Archive;
+use query::{Archive, FreshStatement};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::completion::Names;
-use super::{Format, Look, Outcome, answer, input};
+use super::{Format, Look, Outcome, answer, input, obey};
 use crate::output::{self, Paint, Style, Table};
 
 const PROMPT: &str = "throughline> ";
@@ -37,6 +37,7 @@ select …;         a query, over as many lines as you like, ended by a semicolo
 \\x                each row as a list of its columns, on or off
 \\timing           how long a query took, on or off
 \\pager            long answers through $PAGER, on or off
+set throughline.fresh = true;   also what is committed and not archived yet
 \\?                this text
 \\q                leave; Ctrl-D does too
 Tab completes, the arrow keys walk through earlier queries, Ctrl-R searches them.
@@ -197,6 +198,14 @@ impl Shell {
 
     /// Runs one query; false when it failed or was stopped, so that what follows it does not run.
     fn query(&mut self, statement: &str) -> anyhow::Result<bool> {
+        if let Some(about_fresh) = FreshStatement::parse(statement) {
+            let told = obey(about_fresh, &mut self.archive);
+            match &told {
+                Ok(told) => output::line(told)?,
+                Err(error) => complain(&error.to_string()),
+            }
+            return Ok(told.is_ok());
+        }
         let stop = CancellationToken::new();
         let mut look = self.look.clone();
         if let Some(file) = self.next_file.take() {
