@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use archiver::Table;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, DataFusionError, Result as EngineResult, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionStateBuilder;
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::archive_table::{ArchiveTable, COMPUTED_COLUMNS};
+use crate::once::EVENTS_ONCE;
 use crate::running::{BEGINNINGS_MAX, Run, may_begin_anew, tell};
 use crate::snapshot::Snapshot;
 use crate::store::ArchiveStore;
@@ -139,13 +141,17 @@ impl Archive {
         for table in Table::ALL {
             let provider = ArchiveTable::new(table, Arc::clone(&archive.store), marks_json)
                 .map_err(Error::from_engine)?;
-            archive
-                .context
-                .register_table(relation_name(table), Arc::new(provider))
-                .map_err(Error::from_engine)?;
+            archive.register(relation_name(table), Arc::new(provider))?;
         }
         for view in VIEWS {
-            archive.define(view)?;
+            if view.name == EVENTS_ONCE {
+                let store = Arc::clone(&archive.store);
+                let once = ArchiveTable::events_once(store, marks_json, view.sql)
+                    .map_err(Error::from_engine)?;
+                archive.register(view.name, Arc::new(once))?;
+            } else {
+                archive.define(view)?;
+            }
         }
         Ok(archive)
     }
@@ -370,8 +376,12 @@ impl Archive {
         })?;
         let plan = plain_types(plan).map_err(Error::from_engine)?;
         let table = ViewTable::new(plan, Some(view.sql.to_owned()));
+        self.register(view.name, Arc::new(table))
+    }
+
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), Error> {
         self.context
-            .register_table(view.name, Arc::new(table))
+            .register_table(name, table)
             .map_err(Error::from_engine)?;
         Ok(())
     }

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::once::{EVENTS_ONCE, EventsOnce};
 use crate::store::ArchiveStore;
 use crate::table_files::TableFiles;
 
@@ -45,6 +46,7 @@ fn json_mark() -> HashMap<String, String> {
 pub(crate) struct ArchiveTable {
     /// Its columns over its files.
     columns: ViewTable,
+    kind: TableType,
 }
 
 impl ArchiveTable {
@@ -55,21 +57,40 @@ impl ArchiveTable {
         store: Arc<ArchiveStore>,
         marks_json: bool,
     ) -> EngineResult<Self> {
-        let schema = schema(table, marks_json);
-        let files = TableFiles::new(table, Arc::clone(&schema), store);
-        let mut columns: Vec<Expr> = (schema.fields().iter())
+        let files = TableFiles::new(table, schema(table, marks_json), store);
+        Self::over(table.name(), Arc::new(files), TableType::Base, None)
+    }
+
+    /// The view of events each of which counts once; `sql` says the same, see `once`.
+    pub(crate) fn events_once(
+        store: Arc<ArchiveStore>,
+        marks_json: bool,
+        sql: &str,
+    ) -> EngineResult<Self> {
+        let files = TableFiles::new(Table::Events, schema(Table::Events, marks_json), store);
+        let once = Arc::new(EventsOnce::new(files));
+        Self::over(EVENTS_ONCE, once, TableType::View, Some(sql.to_owned()))
+    }
+
+    fn over(
+        name: &str,
+        stored: Arc<dyn TableProvider>,
+        kind: TableType,
+        definition: Option<String>,
+    ) -> EngineResult<Self> {
+        let mut columns: Vec<Expr> = (stored.schema().fields().iter())
             .map(|field| ident(field.name()))
             .collect();
         let timestamp = || ident(TIMESTAMP);
         let [date, hour] = COMPUTED_COLUMNS;
         columns.push(cast(timestamp(), DataType::Date32).alias(date));
         columns.push(date_part(lit("hour"), timestamp()).alias(hour));
-        let plan =
-            LogicalPlanBuilder::scan(table.name(), provider_as_source(Arc::new(files)), None)?
-                .project(columns)?
-                .build()?;
+        let plan = LogicalPlanBuilder::scan(name, provider_as_source(stored), None)?
+            .project(columns)?
+            .build()?;
         Ok(Self {
-            columns: ViewTable::new(plan, None),
+            columns: ViewTable::new(plan, definition),
+            kind,
         })
     }
 }
@@ -98,7 +119,11 @@ impl TableProvider for ArchiveTable {
     }
 
     fn table_type(&self) -> TableType {
-        TableType::Base
+        self.kind
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.columns.get_table_definition()
     }
 
     fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {

@@ -13,6 +13,7 @@ mod config;
 pub mod document;
 mod error;
 pub mod format;
+mod once;
 pub mod postgres;
 mod read_only;
 mod reader;
