@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod arrival;
+mod articles;
 mod clients;
 mod damage;
 mod document;
