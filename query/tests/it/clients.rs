@@ -21,7 +21,7 @@ fn cache() -> PathBuf {
     std::env::var_os("THROUGHLINE_CACHE").map_or_else(home, PathBuf::from)
 }
 
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/clients")
         .join(name)
@@ -47,34 +47,33 @@ async fn run(what: &str, program: &Path, arguments: &[&str]) -> Option<Output> {
     panic!("{what}: {told}\nmend that, or set THROUGHLINE_WITHOUT_CLIENTS");
 }
 
-#[tokio::test]
-async fn psycopg_sqlalchemy_and_pandas() {
-    let folder = cache().join("python-clients");
+/// A Python with these packages, in a folder of the cache of this name; none where the clients may be missing and are.
+pub async fn python(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let folder = cache().join(name);
     let python = folder.join("bin/python");
     let installed = folder.join("installed");
-    if std::fs::read_to_string(&installed).unwrap_or_default() != PYTHON_PACKAGES.join(" ") {
-        let made = run(
-            "python3 -m venv",
-            Path::new("python3"),
-            &["-m", "venv", "--clear", folder.to_str().unwrap()],
-        )
-        .await;
-        if made.is_none() {
-            return;
-        }
-        let mut arguments = vec![
+    if std::fs::read_to_string(&installed).unwrap_or_default() != packages.join(" ") {
+        let make = ["-m", "venv", "--clear", folder.to_str().unwrap()];
+        run("python3 -m venv", Path::new("python3"), &make).await?;
+        let mut install = vec![
             "-m",
             "pip",
             "install",
             "--quiet",
             "--disable-pip-version-check",
         ];
-        arguments.extend(PYTHON_PACKAGES);
-        if run("pip install", &python, &arguments).await.is_none() {
-            return;
-        }
-        std::fs::write(&installed, PYTHON_PACKAGES.join(" ")).unwrap();
+        install.extend(packages);
+        run("pip install", &python, &install).await?;
+        std::fs::write(&installed, packages.join(" ")).unwrap();
     }
+    Some(python)
+}
+
+#[tokio::test]
+async fn psycopg_sqlalchemy_and_pandas() {
+    let Some(python) = python("python-clients", &PYTHON_PACKAGES).await else {
+        return;
+    };
     let world = stories();
     let door = Door::open(&world.archive(), config()).await;
     let mut asked = Command::new(&python);

@@ -10,6 +10,7 @@ mod formats;
 mod fresh;
 mod fresh_kafka;
 mod limits;
+mod open_files;
 mod postgres;
 mod read_only;
 mod resent;
