@@ -46,11 +46,9 @@ Try: select * from workflows order by last_event_at desc limit 5;";
 /// Reads and runs statements until the end of input.
 pub async fn run(archive: Archive, format: Format, history: PathBuf) -> anyhow::Result<ExitCode> {
     let runtime = Handle::current();
-    let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     // The editor blocks while it reads, so it has a thread of its own; queries run on the runtime.
-    let shell = tokio::task::spawn_blocking(move || {
-        Shell::open(archive, format, history, runtime, interrupts)?.run()
-    });
+    let shell =
+        tokio::task::spawn_blocking(move || Shell::open(archive, format, history, runtime)?.run());
     shell.await.context("the shell has ended early")??;
     Ok(ExitCode::SUCCESS)
 }
@@ -72,7 +70,6 @@ impl Shell {
         format: Format,
         history: PathBuf,
         runtime: Handle,
-        interrupts: Signal,
     ) -> anyhow::Result<Self> {
         let config = rustyline::Config::builder()
             .max_history_size(HISTORY_MAX)?
@@ -81,6 +78,8 @@ impl Shell {
             .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config)?;
+        // After the editor, which puts a handler of its own in the place of the one that it finds; ours calls it too.
+        let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         let names = Names {
             relations: (archive.relations().into_iter())
                 .map(|relation| {
@@ -124,7 +123,8 @@ impl Shell {
                         break;
                     }
                 }
-                Err(ReadlineError::Interrupted) => {}
+                // Of a Ctrl-C that stopped a query, the editor hears when it reads again.
+                Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(error).context("cannot read from the terminal"),
             }
