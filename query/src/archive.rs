@@ -41,7 +41,7 @@ use crate::views::{VIEWS, View};
 use crate::{Config, Error, read_only};
 
 pub(crate) const CATALOG: &str = "throughline";
-const SCHEMA: &str = "public";
+pub(crate) const SCHEMA: &str = "public";
 /// Rows of a batch. Half of the engine's default: ours are wide, and a batch is the least that a sort or join holds.
 const ROWS_OF_A_BATCH: usize = 4_096;
 /// Most passes of the optimizer over one query.

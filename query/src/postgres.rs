@@ -1,14 +1,17 @@
 //! The door for PostgreSQL clients: psql, Grafana, DBeaver, drivers of every language.
 //!
-//! Owns the listener, the number of clients and the end of both. Who gets in is in `door`, a client's messages are in
-//! `protocol`, what its statements do is in `session`. Deliberately knows no SQL: statements go through the same fences as every
+//! Owns the listener, the number of clients and the end of both. Who gets in is in `door`, a client's bytes are in `line`, its
+//! messages in `protocol`, what its statements do in `session`. Deliberately knows no SQL: statements go through the same fences as every
 //! other query ([`Archive`], `read_only`), over the same catalogue with `pg_catalog` beside it. Promise kept: Q-1.
 //!
 //! Bounds: clients, time and rows of a statement, prepared statements and cursors of a client, all in [`Config`].
 
 mod answer;
 mod door;
+mod information;
+mod line;
 mod protocol;
+mod questions;
 mod session;
 mod settings;
 mod statement;
@@ -22,7 +25,7 @@ use std::time::Duration;
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use pgwire::api::ConnectionManager;
-use pgwire::tokio::{TlsAcceptor, process_socket};
+use pgwire::tokio::TlsAcceptor;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -60,8 +63,10 @@ pub struct Config {
     pub statement_timeout_ms: u64,
     /// Most rows that are sent at once; a longer answer ends with an error.
     pub rows_max: u64,
-    /// Prepared statements and cursors that one client may hold, each; the next one is refused.
+    /// Prepared statements, cursors and portals that one client may hold, each; the next one is refused.
     pub statements_max: usize,
+    /// Longest message of a client, in bytes: a statement, or all of its parameters. A longer one ends the connection.
+    pub message_bytes_max: usize,
     /// Time that statements have to end when the service stops, in milliseconds; then they are broken off.
     pub stop_timeout_ms: u64,
 }
@@ -79,6 +84,7 @@ impl Default for Config {
             statement_timeout_ms: 300_000,
             rows_max: 1_000_000,
             statements_max: 256,
+            message_bytes_max: 16 * 1024 * 1024,
             stop_timeout_ms: 5_000,
         }
     }
@@ -145,6 +151,7 @@ impl Server {
         )
         .map_err(|error| Error::from_engine(*error))?;
         settings::register_functions(archive.context());
+        information::register(&archive)?;
         Ok(Self {
             tls: door::tls(&config)?,
             reader: Arc::new(Reader::new(archive)),
@@ -195,8 +202,9 @@ impl Server {
             };
             summary.connections += 1;
             let (client, tls) = (self.client(door, &manager, &stop), self.tls.clone());
+            let bytes_max = self.config.message_bytes_max;
             clients.spawn(async move {
-                serve(socket, tls, client).await;
+                serve(socket, tls, client, bytes_max).await;
                 drop(seat);
             });
         }
@@ -222,10 +230,10 @@ impl Server {
 }
 
 /// One client, from its first byte to its last.
-async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, client: Client) {
+async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, client: Client, bytes_max: usize) {
     let (watched, gone) = (watch::Watch::new(&socket), client.gone().clone());
     let served = async {
-        if let Err(error) = process_socket(socket, tls, Arc::new(client)).await {
+        if let Err(error) = line::talk(socket, tls, &client, bytes_max).await {
             tracing::debug!(%error, "a PostgreSQL client is gone");
         }
     };

@@ -102,7 +102,7 @@ impl StartupHandler for Door {
     }
 }
 
-fn fatal(code: &str, message: String) -> PgWireError {
+pub(super) fn fatal(code: &str, message: String) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new(
         "FATAL".to_owned(),
         code.to_owned(),

@@ -8,29 +8,29 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::{Sink, SinkExt};
-use pgwire::api::auth::StartupHandler;
-use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
-use pgwire::api::copy::send_copy_out_response;
+use futures::{Sink, SinkExt, StreamExt};
+use pgwire::api::cancel::DefaultCancelHandler;
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
 use pgwire::api::query::{
     ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_execution_response,
     send_partial_query_response, send_query_response, send_ready_for_query,
 };
 use pgwire::api::results::{
-    DescribePortalResponse, DescribeStatementResponse, FieldInfo, QueryResponse, Response,
+    CopyResponse, DescribePortalResponse, DescribeStatementResponse, FieldInfo, QueryResponse,
+    Response, Tag,
 };
 use pgwire::api::stmt::{QueryParser, StoredStatement};
 use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{
     ClientInfo, ClientPortalStore, ConnectionManager, DEFAULT_NAME, ErrorHandler,
-    PgWireConnectionState, PgWireServerHandlers, Type,
+    PgWireConnectionState, Type,
 };
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::copy::{CopyDone, CopyOutResponse};
 use pgwire::messages::extendedquery::{
-    Close, CloseComplete, Describe, Execute, Parse, ParseComplete, TARGET_TYPE_BYTE_PORTAL,
-    TARGET_TYPE_BYTE_STATEMENT,
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete,
+    Sync as SyncMessage, TARGET_TYPE_BYTE_PORTAL, TARGET_TYPE_BYTE_STATEMENT,
 };
 use pgwire::messages::response::{EmptyQueryResponse, TransactionStatus};
 use pgwire::messages::simplequery::Query;
@@ -42,9 +42,12 @@ use super::session::{Prepared, Session};
 
 /// Everything that answers one client.
 pub(super) struct Client {
-    session: Arc<Session>,
-    door: Arc<Door>,
-    cancel: Arc<DefaultCancelHandler>,
+    /// Its statements.
+    pub(super) session: Arc<Session>,
+    /// Its first messages.
+    pub(super) door: Arc<Door>,
+    /// Where it asks for another one's statement to end.
+    pub(super) cancel: Arc<DefaultCancelHandler>,
 }
 
 impl Client {
@@ -59,28 +62,6 @@ impl Client {
     /// Cancelled when the client is gone or the service stops.
     pub(super) fn gone(&self) -> &CancellationToken {
         self.session.gone()
-    }
-}
-
-impl PgWireServerHandlers for Client {
-    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        Arc::clone(&self.session)
-    }
-
-    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        Arc::clone(&self.session)
-    }
-
-    fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.door)
-    }
-
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.cancel)
-    }
-
-    fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        Arc::clone(&self.session)
     }
 }
 
@@ -100,7 +81,6 @@ impl SimpleQueryHandler for Session {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         begin(client)?;
-        let stop = self.stop(client).await;
         let statements = self.read(&query.query).await?;
         if statements.is_empty() {
             client
@@ -110,13 +90,18 @@ impl SimpleQueryHandler for Session {
                 .await?;
         }
         for statement in statements {
+            let limit = self.limit(client).await;
             let response = self
-                .respond(client, statement, &Format::UnifiedText, false, &stop)
+                .respond(client, statement, &Format::UnifiedText, false, &limit)
                 .await?;
             let status = client.transaction_status();
             match response {
-                Response::Query(answer) => send_query_response(client, answer, true).await?,
-                Response::CopyOut(answer) => send_copy_out_response(client, answer).await?,
+                Response::Query(answer) => {
+                    limit
+                        .hold(send_query_response(client, answer, true))
+                        .await?
+                }
+                Response::CopyOut(answer) => limit.hold(send_copy(client, answer)).await?,
                 other => send_word(client, other, status).await?,
             }
         }
@@ -143,6 +128,32 @@ fn begin<C: ClientInfo>(client: &mut C) -> PgWireResult<()> {
     }
     client.set_state(PgWireConnectionState::QueryInProgress);
     Ok(())
+}
+
+/// Sends the lines of a copy. Where one breaks off, the error alone follows, as the protocol has it; `pgwire` sends a word of
+/// clients before it, at which psql throws the error away.
+async fn send_copy<C>(client: &mut C, copy: CopyResponse) -> PgWireResult<()>
+where
+    C: Sink<PgWireBackendMessage> + Unpin,
+    C::Error: Debug,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    let formats = copy.column_formats();
+    let columns = i16::try_from(copy.columns)
+        .map_err(|_| user_error("54011", "a copy has too many columns".to_owned()))?;
+    let begin = CopyOutResponse::new(copy.format, columns, formats);
+    client
+        .send(PgWireBackendMessage::CopyOutResponse(begin))
+        .await?;
+    let (mut lines, mut sent) = (copy.data_stream, 0);
+    while let Some(line) = lines.next().await {
+        client.feed(PgWireBackendMessage::CopyData(line?)).await?;
+        sent += 1;
+    }
+    client
+        .feed(PgWireBackendMessage::CopyDone(CopyDone::new()))
+        .await?;
+    send_execution_response(client, Tag::new("COPY").with_rows(sent)).await
 }
 
 /// Sends the answer of a statement that has no rows.
@@ -191,15 +202,16 @@ impl ExtendedQueryHandler for Session {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME).to_owned();
-        if name != DEFAULT_NAME {
-            self.check_prepared()?;
-        }
         let types: Vec<Option<Type>> = message
             .type_oids
             .iter()
             .map(|oid| Type::from_oid(*oid).filter(|kind| *kind != Type::UNKNOWN))
             .collect();
-        match self.prepare(&message.query).await? {
+        let prepared = self.prepare(&message.query).await?;
+        if name != DEFAULT_NAME {
+            self.name_statement(&name)?;
+        }
+        match prepared {
             Some(prepared) => {
                 client
                     .portal_store()
@@ -211,13 +223,62 @@ impl ExtendedQueryHandler for Session {
             }
             None => client.portal_store().put_empty_statement(&name),
         }
-        if name != DEFAULT_NAME {
-            self.note_prepared();
-        }
         client
             .send(PgWireBackendMessage::ParseComplete(ParseComplete::new()))
             .await?;
         Ok(())
+    }
+
+    async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
+        let portal_name = message.portal_name.as_deref().unwrap_or(DEFAULT_NAME);
+        let statement = match client.portal_store().get_statement(name) {
+            Some(Entry::Value(statement)) => Some(statement),
+            Some(Entry::Empty) if message.parameters.is_empty() => None,
+            Some(Entry::Empty) => {
+                return Err(user_error(
+                    "08P01",
+                    format!("{} parameters were given for 0", message.parameters.len()),
+                ));
+            }
+            None => return Err(PgWireError::StatementNotFound(name.to_owned())),
+        };
+        if portal_name != DEFAULT_NAME {
+            self.name_portal(portal_name)?;
+        }
+        match statement {
+            Some(statement) => {
+                let portal = Portal::try_new(&message, statement)?;
+                client.portal_store().put_portal(Arc::new(portal));
+            }
+            None => client.portal_store().put_empty_portal(portal_name),
+        }
+        client
+            .send(PgWireBackendMessage::BindComplete(BindComplete::new()))
+            .await?;
+        Ok(())
+    }
+
+    async fn on_sync<C>(&self, client: &mut C, _message: SyncMessage) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let status = client.transaction_status();
+        match status {
+            // Outside of a transaction, this is the end of one.
+            TransactionStatus::Idle => self.forget_portals(client),
+            _ => client.portal_store().rm_portal(DEFAULT_NAME),
+        }
+        send_ready_for_query(client, status).await
     }
 
     async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
@@ -308,10 +369,13 @@ impl ExtendedQueryHandler for Session {
             }
             None => return Err(PgWireError::PortalNotFound(name.to_owned())),
         };
+        let limit = self.limit(client).await;
         let state = portal.state();
         let mut state = state.lock().await;
         let response = match std::mem::replace(&mut *state, PortalExecutionState::Finished) {
-            PortalExecutionState::Initial => self.execute(client, &portal, rows_max > 0).await?,
+            PortalExecutionState::Initial => {
+                self.execute(client, &portal, rows_max > 0, &limit).await?
+            }
             PortalExecutionState::Suspended(answer) => Response::Query(answer),
             PortalExecutionState::Finished => {
                 Response::Query(QueryResponse::new(Arc::default(), futures::stream::empty()))
@@ -320,11 +384,12 @@ impl ExtendedQueryHandler for Session {
         let status = client.transaction_status();
         match response {
             Response::Query(mut answer) => {
-                if send_partial_query_response(client, &mut answer, rows_max).await? {
+                let sent = send_partial_query_response(client, &mut answer, rows_max);
+                if limit.hold(sent).await? {
                     *state = PortalExecutionState::Suspended(answer);
                 }
             }
-            Response::CopyOut(answer) => send_copy_out_response(client, answer).await?,
+            Response::CopyOut(answer) => limit.hold(send_copy(client, answer)).await?,
             other => send_word(client, other, status).await?,
         }
         client.set_state(PgWireConnectionState::ReadyForQuery);
@@ -341,12 +406,13 @@ impl ExtendedQueryHandler for Session {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
         match message.target_type {
             TARGET_TYPE_BYTE_STATEMENT => {
-                if name != DEFAULT_NAME && client.portal_store().get_statement(name).is_some() {
-                    self.forget_prepared();
-                }
+                self.forget_statement(name);
                 client.portal_store().rm_statement(name);
             }
-            TARGET_TYPE_BYTE_PORTAL => client.portal_store().rm_portal(name),
+            TARGET_TYPE_BYTE_PORTAL => {
+                self.forget_portal(name);
+                client.portal_store().rm_portal(name);
+            }
             _ => {}
         }
         client

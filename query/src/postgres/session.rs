@@ -3,9 +3,8 @@
 //! Owns the state of a connection and the bounds of a statement. The order of messages around a statement is in `protocol`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use arrow_pg::datatypes::into_pg_type;
@@ -34,7 +33,14 @@ pub(super) struct Session {
     gone: CancellationToken,
     settings: Mutex<Settings>,
     cursors: Mutex<HashMap<String, Open>>,
-    prepared: AtomicUsize,
+    named: Mutex<Named>,
+}
+
+/// What a client has given a name to over the protocol, so that it can be counted and given up all at once.
+#[derive(Debug, Default)]
+struct Named {
+    statements: HashSet<String>,
+    portals: HashSet<String>,
 }
 
 /// An open cursor.
@@ -52,7 +58,7 @@ impl Session {
             gone,
             settings: Mutex::default(),
             cursors: Mutex::default(),
-            prepared: AtomicUsize::new(0),
+            named: Mutex::default(),
         }
     }
 
@@ -68,12 +74,13 @@ impl Session {
         statement: Statement,
         format: &Format,
         in_parts: bool,
-        stop: &CancellationToken,
+        limit: &Limit,
     ) -> PgWireResult<Response>
     where
         C: ClientInfo + ClientPortalStore + Sync,
         C::PortalStore: PortalStore,
     {
+        let stop = &limit.stop;
         let ends = matches!(
             statement,
             Statement::Commit | Statement::Rollback | Statement::Savepoint("ROLLBACK")
@@ -88,11 +95,11 @@ impl Session {
         let done = |tag: &str| Ok(Response::Execution(Tag::new(tag)));
         match statement {
             Statement::Query(query) => {
-                let rows = self.run(query, !in_parts, stop).await?;
+                let rows = self.run(query, !in_parts, limit).await?;
                 answer::query(rows, format, stop.clone()).map(Response::Query)
             }
             Statement::Copy(query, how) => {
-                let rows = self.run(query, false, stop).await?;
+                let rows = self.run(query, false, limit).await?;
                 answer::copy(rows, how, stop.clone()).map(Response::CopyOut)
             }
             Statement::Declare { name, holds, query } => {
@@ -104,7 +111,7 @@ impl Session {
                     return Err(user_error("42P03", format!("cursor {name} exists already")));
                 }
                 self.check_room(count, "cursors")?;
-                let rows = self.run(query, false, stop).await?;
+                let rows = self.run(query, false, limit).await?;
                 let open = Open {
                     cursor: Arc::new(tokio::sync::Mutex::new(Cursor::new(rows))),
                     holds,
@@ -126,15 +133,24 @@ impl Session {
                 }
                 done("CLOSE CURSOR")
             }
-            Statement::Deallocate(name) => {
-                if let Some(name) = name {
-                    client.portal_store().rm_statement(&name);
-                    self.forget_prepared();
+            Statement::Deallocate(Some(name)) => {
+                if !self.named().statements.remove(&name) {
+                    return Err(user_error(
+                        "26000",
+                        format!("prepared statement {name} does not exist"),
+                    ));
                 }
+                client.portal_store().rm_statement(&name);
                 done("DEALLOCATE")
+            }
+            Statement::Deallocate(None) => {
+                self.forget_statements(client);
+                done("DEALLOCATE ALL")
             }
             Statement::Discard => {
                 self.cursors().clear();
+                self.forget_statements(client);
+                self.forget_portals(client);
                 self.settings().reset(None).map_err(|error| told(&error))?;
                 done("DISCARD ALL")
             }
@@ -144,6 +160,7 @@ impl Session {
             },
             Statement::Commit => {
                 self.cursors().retain(|_, open| open.holds);
+                self.forget_portals(client);
                 let tag = match client.transaction_status() {
                     TransactionStatus::Error => "ROLLBACK",
                     _ => "COMMIT",
@@ -152,6 +169,7 @@ impl Session {
             }
             Statement::Rollback => {
                 self.cursors().retain(|_, open| open.holds);
+                self.forget_portals(client);
                 Ok(Response::TransactionEnd(Tag::new("ROLLBACK")))
             }
             Statement::Savepoint("ROLLBACK") => {
@@ -183,23 +201,18 @@ impl Session {
     }
 
     /// Begins to run a query, within the bounds of this door.
-    async fn run(
-        &self,
-        query: Planned,
-        is_sent_whole: bool,
-        stop: &CancellationToken,
-    ) -> PgWireResult<Rows> {
+    async fn run(&self, query: Planned, is_sent_whole: bool, limit: &Limit) -> PgWireResult<Rows> {
         let bounds = Bounds {
-            time_max: self.settings().timeout(self.config.statement_timeout_ms),
+            time_max: limit.time_max,
             rows_max: is_sent_whole.then_some(self.config.rows_max),
         };
-        let (archive, begun) = (self.reader.archive.clone(), Instant::now());
+        let archive = self.reader.archive.clone();
         let run = on_deep_stack(async move { archive.run(query.plan.as_ref().clone()).await });
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(PgWireError::QueryCanceled),
-            rows = run => Ok(rows.and_then(|rows| rows).map_err(|error| told(&error))?.within(begun, bounds)),
-        }
+        let rows = limit.hold(async {
+            let rows = run.await.and_then(|rows| rows);
+            rows.map_err(|error| told(&error))
+        });
+        Ok(rows.await?.within(limit.begun, bounds))
     }
 
     /// The statements of a text.
@@ -210,8 +223,8 @@ impl Session {
             .map_err(|error| told_of(&error, text))
     }
 
-    /// What ends the statement that begins now: a cancel request, a client that is gone, or the end of the service.
-    pub(super) async fn stop<C>(&self, client: &C) -> CancellationToken
+    /// What ends the statement that begins now: a cancel request, a client that is gone, the end of the service, or time.
+    pub(super) async fn limit<C>(&self, client: &C) -> Limit
     where
         C: ClientInfo + Sync,
     {
@@ -225,15 +238,23 @@ impl Session {
                 }
             });
         }
-        stop
+        Limit {
+            begun: Instant::now(),
+            time_max: self.settings().timeout(self.config.statement_timeout_ms),
+            stop,
+        }
     }
 
-    fn settings(&self) -> std::sync::MutexGuard<'_, Settings> {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cursors(&self) -> std::sync::MutexGuard<'_, HashMap<String, Open>> {
+    fn cursors(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An open cursor.
@@ -261,23 +282,54 @@ impl Session {
         ))
     }
 
-    /// Whether one more statement can be prepared.
-    pub(super) fn check_prepared(&self) -> PgWireResult<()> {
-        self.check_room(self.prepared.load(Ordering::Relaxed), "prepared statements")
+    /// Keeps the name of a statement that is being prepared, where there is room.
+    pub(super) fn name_statement(&self, name: &str) -> PgWireResult<()> {
+        let mut named = self.named();
+        if !named.statements.contains(name) {
+            self.check_room(named.statements.len(), "prepared statements")?;
+            named.statements.insert(name.to_owned());
+        }
+        Ok(())
     }
 
-    /// Notes that a statement was prepared.
-    pub(super) fn note_prepared(&self) {
-        self.prepared.fetch_add(1, Ordering::Relaxed);
+    /// Keeps the name of a portal that is being opened, where there is room.
+    pub(super) fn name_portal(&self, name: &str) -> PgWireResult<()> {
+        let mut named = self.named();
+        if !named.portals.contains(name) {
+            self.check_room(named.portals.len(), "portals")?;
+            named.portals.insert(name.to_owned());
+        }
+        Ok(())
     }
 
-    /// Notes that a prepared statement was given up.
-    pub(super) fn forget_prepared(&self) {
-        let _ = self
-            .prepared
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                count.checked_sub(1)
-            });
+    /// Gives the name of a prepared statement up.
+    pub(super) fn forget_statement(&self, name: &str) {
+        self.named().statements.remove(name);
+    }
+
+    /// Gives the name of a portal up.
+    pub(super) fn forget_portal(&self, name: &str) {
+        self.named().portals.remove(name);
+    }
+
+    fn forget_statements<C>(&self, client: &C)
+    where
+        C: ClientPortalStore,
+        C::PortalStore: PortalStore,
+    {
+        for name in self.named().statements.drain() {
+            client.portal_store().rm_statement(&name);
+        }
+    }
+
+    /// Ends every portal: they live as long as their transaction.
+    pub(super) fn forget_portals<C>(&self, client: &C)
+    where
+        C: ClientPortalStore,
+        C::PortalStore: PortalStore,
+    {
+        self.named().portals.clear();
+        client.portal_store().clear_portals();
     }
 
     /// The columns that a statement answers with; none where it answers with a word.
@@ -304,6 +356,37 @@ impl Session {
     }
 }
 
+/// What ends a statement, whatever it waits for: its rows, or a client that has stopped reading them.
+pub(super) struct Limit {
+    begun: Instant,
+    time_max: Option<Duration>,
+    stop: CancellationToken,
+}
+
+impl Limit {
+    /// Waits for a part of the statement, and for no longer than it may take.
+    pub(super) async fn hold<T>(
+        &self,
+        part: impl Future<Output = PgWireResult<T>>,
+    ) -> PgWireResult<T> {
+        let time_up = async {
+            match self.time_max {
+                None => std::future::pending().await,
+                Some(max) => {
+                    tokio::time::sleep_until((self.begun + max).into()).await;
+                    told(&Error::TimeUp(max))
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(PgWireError::QueryCanceled),
+            done = part => done,
+            error = time_up => Err(error),
+        }
+    }
+}
+
 fn shown_as(name: &str) -> String {
     match name.to_lowercase().as_str() {
         "time zone" | "timezone" => "TimeZone".to_owned(),
@@ -315,7 +398,15 @@ fn shown_as(name: &str) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     statement: Statement,
-    parameters: Arc<Vec<Option<DataType>>>,
+    parameters: Arc<Vec<Parameter>>,
+}
+
+/// What a statement wants in the place of a parameter.
+#[derive(Debug, Clone)]
+struct Parameter {
+    kind: DataType,
+    /// Whether the statement says so; otherwise what the client says counts more.
+    is_said: bool,
 }
 
 impl Prepared {
@@ -328,10 +419,7 @@ impl Prepared {
     pub(super) fn types(&self) -> PgWireResult<Vec<Type>> {
         self.parameters
             .iter()
-            .map(|kind| match kind {
-                Some(kind) => into_pg_type(kind),
-                None => Ok(Type::UNKNOWN),
-            })
+            .map(|parameter| into_pg_type(&parameter.kind))
             .collect()
     }
 }
@@ -362,9 +450,9 @@ impl Session {
     }
 }
 
-/// The types of a plan's parameters, `$1` first. Where nothing in the plan says it, a number of rows is a number, and all
-/// else is text, as PostgreSQL has it.
-fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Option<DataType>>> {
+/// A plan's parameters, `$1` first. Where nothing in the plan says what one is, a number of rows is a number, and all else is
+/// text, as PostgreSQL has it.
+fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>> {
     let failed = |error| told(&Error::from_engine(error));
     let mut counts = HashSet::new();
     plan.apply_with_subqueries(|node| {
@@ -388,14 +476,18 @@ fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Option<DataType>>> {
             .trim_start_matches('$')
             .parse()
             .map_err(|_| user_error("42P02", format!("parameter {name} is no number like $1")))?;
-        let unsaid = match counts.contains(&name) {
-            true => DataType::Int64,
-            false => DataType::Utf8,
+        let kind = kind.or_else(|| counts.contains(&name).then_some(DataType::Int64));
+        let parameter = Parameter {
+            is_said: kind.is_some(),
+            kind: kind.unwrap_or(DataType::Utf8),
         };
-        numbered.push((number, kind.or(Some(unsaid))));
+        numbered.push((number, parameter));
     }
     numbered.sort_by_key(|(number, _)| *number);
-    Ok(numbered.into_iter().map(|(_, kind)| kind).collect())
+    Ok(numbered
+        .into_iter()
+        .map(|(_, parameter)| parameter)
+        .collect())
 }
 
 impl Session {
@@ -405,12 +497,12 @@ impl Session {
         client: &C,
         portal: &Portal<Prepared>,
         in_parts: bool,
+        limit: &Limit,
     ) -> PgWireResult<Response>
     where
         C: ClientInfo + ClientPortalStore + Sync,
         C::PortalStore: PortalStore,
     {
-        let stop = self.stop(client).await;
         let prepared = &portal.statement.statement;
         let mut statement = prepared.statement.clone();
         if let Statement::Query(query)
@@ -424,7 +516,7 @@ impl Session {
             statement,
             &portal.result_column_format,
             in_parts,
-            &stop,
+            limit,
         )
         .await
     }
@@ -454,7 +546,13 @@ fn bound(query: &Planned, prepared: &Prepared, portal: &Portal<Prepared>) -> PgW
         ));
     }
     let types = prepared.types()?;
-    let inferred: Vec<Option<&DataType>> = prepared.parameters.iter().map(Option::as_ref).collect();
+    let declared = &portal.statement.parameter_types;
+    let inferred: Vec<Option<&DataType>> = (prepared.parameters.iter().enumerate())
+        .map(|(nth, parameter)| {
+            let is_declared = declared.get(nth).is_some_and(Option::is_some);
+            (parameter.is_said || !is_declared).then_some(&parameter.kind)
+        })
+        .collect();
     let wire: Vec<Option<&Type>> = types.iter().map(Some).collect();
     let values = deserialize_parameters_with_server_types(portal, &inferred, &wire)?;
     let plan = query

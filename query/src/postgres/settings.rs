@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{ColumnarValue, Volatility};
+use datafusion::common::{Result as EngineResult, ScalarValue};
+use datafusion::logical_expr::expr_fn::SimpleScalarUDF;
+use datafusion::logical_expr::{ColumnarValue, Signature, TypeSignature, Volatility};
 use datafusion::prelude::{SessionContext, create_udf};
 
 use crate::Error;
@@ -26,8 +28,8 @@ pub(super) const SHOWN: &[(&str, &str)] = &[
     ("in_hot_standby", "off"),
     ("default_transaction_read_only", "on"),
     ("transaction_read_only", "on"),
-    ("transaction_isolation", "repeatable read"),
-    ("default_transaction_isolation", "repeatable read"),
+    ("transaction_isolation", "read committed"),
+    ("default_transaction_isolation", "read committed"),
     ("integer_datetimes", "on"),
     ("standard_conforming_strings", "on"),
     ("timezone", "UTC"),
@@ -37,6 +39,7 @@ pub(super) const SHOWN: &[(&str, &str)] = &[
     ("extra_float_digits", "1"),
     ("search_path", "public"),
     ("max_identifier_length", "63"),
+    ("default_table_access_method", "heap"),
     ("lc_collate", "C"),
     ("lc_ctype", "C"),
 ];
@@ -175,12 +178,15 @@ impl Settings {
                 None => "0".to_owned(),
             }),
             "application_name" => Some(self.application_name.clone().unwrap_or_default()),
-            name => SHOWN
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| (*value).to_owned()),
+            name => shown(name).map(str::to_owned),
         }
     }
+}
+
+/// What is the same for every client.
+fn shown(name: &str) -> Option<&'static str> {
+    let found = SHOWN.iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value)
 }
 
 /// A time as PostgreSQL writes it: milliseconds, or with a unit; 0 is none.
@@ -226,6 +232,17 @@ pub(super) fn register_functions(context: &SessionContext) {
         Volatility::Stable,
         Arc::new(|_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(VERSION)))),
     ));
+    let text_alone = TypeSignature::Exact(vec![DataType::Utf8]);
+    let text_and_flag = TypeSignature::Exact(vec![DataType::Utf8, DataType::Boolean]);
+    context.register_udf(
+        SimpleScalarUDF::new_with_signature(
+            "current_setting",
+            Signature::one_of(vec![text_alone, text_and_flag], Volatility::Stable),
+            DataType::Utf8,
+            Arc::new(current_setting),
+        )
+        .into(),
+    );
     context.register_udf(create_udf(
         "pg_is_in_recovery",
         Vec::new(),
@@ -235,6 +252,30 @@ pub(super) fn register_functions(context: &SessionContext) {
             Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(false))))
         }),
     ));
+}
+
+/// `current_setting(name, missing_ok)`: what `show` tells, of what is the same for every client.
+fn current_setting(arguments: &[ColumnarValue]) -> EngineResult<ColumnarValue> {
+    let arguments = ColumnarValue::values_to_arrays(arguments)?;
+    let Some(names) = arguments.first() else {
+        return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)));
+    };
+    let names = names.as_string::<i32>();
+    let may_be_missing = |row: usize| {
+        let flags = arguments.get(1).and_then(|flags| flags.as_boolean_opt());
+        flags.is_some_and(|flags| flags.is_valid(row) && flags.value(row))
+    };
+    let values = names.iter().enumerate().map(|(row, name)| match name {
+        None => Ok(None),
+        Some(name) => match shown(&name.to_lowercase()) {
+            None if !may_be_missing(row) => {
+                Err(Error::query(format!("no setting {name}")).into_engine())
+            }
+            value => Ok(value),
+        },
+    });
+    let values: StringArray = values.collect::<EngineResult<_>>()?;
+    Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDia
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
+use super::questions;
 use crate::archive::on_deep_stack;
 use crate::error::plain;
 use crate::{Archive, Error, read_only};
@@ -138,8 +139,8 @@ impl Reader {
 
     /// The statements of a text, and whether they are rewritten for the catalogue.
     fn parse(&self, text: &str) -> Result<(Vec<Parsed>, bool), Error> {
-        let answered = about_keys(text);
-        let text = answered.as_deref().unwrap_or(text);
+        let put_again = questions::put_again(text);
+        let text = put_again.as_deref().unwrap_or(text);
         let lower = text.to_lowercase();
         let parse = |dialect: &dyn Dialect| {
             Parser::new(dialect)
@@ -287,52 +288,6 @@ impl Reader {
         }
         Err(failed)
     }
-}
-
-/// How JDBC drivers ask for keys and indexes takes apart an array as only PostgreSQL can. There are none here, so the answer
-/// is known: their columns, and no row.
-fn about_keys(text: &str) -> Option<String> {
-    if !text.contains("_pg_expandarray") {
-        return None;
-    }
-    let columns: &[(&str, &str)] = match text.contains("KEY_SEQ") {
-        true => &[
-            ("TABLE_CAT", "text"),
-            ("TABLE_SCHEM", "text"),
-            ("TABLE_NAME", "text"),
-            ("COLUMN_NAME", "text"),
-            ("KEY_SEQ", "smallint"),
-            ("PK_NAME", "text"),
-        ],
-        false => &[
-            ("TABLE_CAT", "text"),
-            ("TABLE_SCHEM", "text"),
-            ("TABLE_NAME", "text"),
-            ("NON_UNIQUE", "boolean"),
-            ("INDEX_QUALIFIER", "text"),
-            ("INDEX_NAME", "text"),
-            ("TYPE", "smallint"),
-            ("ORDINAL_POSITION", "smallint"),
-            ("COLUMN_NAME", "text"),
-            ("ASC_OR_DESC", "text"),
-            ("CARDINALITY", "bigint"),
-            ("PAGES", "bigint"),
-            ("FILTER_CONDITION", "text"),
-        ],
-    };
-    let columns: Vec<String> = columns
-        .iter()
-        .map(|(name, kind)| format!("cast(null as {kind}) as \"{name}\""))
-        .collect();
-    // As many parameters as the question has: they name the table.
-    let parameters: String = (1..)
-        .take_while(|number| text.contains(&format!("${number}")))
-        .map(|number| format!(" and cast(${number} as text) is null"))
-        .collect();
-    Some(format!(
-        "select {} where false{parameters}",
-        columns.join(", ")
-    ))
 }
 
 fn query(plan: LogicalPlan) -> Planned {

@@ -20,6 +20,63 @@ public class Client {
         return all;
     }
 
+    static String first(ResultSet rows) throws SQLException {
+        check("a row", rows.next(), true);
+        return rows.getString(1);
+    }
+
+    static long number(Connection db, String sql, Object... values) throws SQLException {
+        try (PreparedStatement query = db.prepareStatement(sql)) {
+            for (int nth = 0; nth < values.length; nth++) {
+                query.setObject(nth + 1, values[nth]);
+            }
+            ResultSet row = query.executeQuery();
+            check(sql, row.next(), true);
+            return row.getLong(1);
+        }
+    }
+
+    /** What a navigator like DBeaver's asks of the catalogue on its way from the database to the columns of a table. */
+    static void navigator(Connection db) throws SQLException {
+        try (Statement query = db.createStatement()) {
+            query.execute("SET extra_float_digits = 3");
+            query.execute("SET application_name = 'navigator'");
+            query.execute("SET search_path = public");
+            check("schema", first(query.executeQuery("SELECT current_schema(), session_user")), "public");
+            check("path", first(query.executeQuery("SHOW search_path")), "public");
+            check("version", first(query.executeQuery("SELECT version()")).startsWith("PostgreSQL 15"), true);
+            query.executeQuery("SELECT db.oid, db.* FROM pg_catalog.pg_database db WHERE datallowconn AND NOT datistemplate"
+                    + " ORDER BY db.datname");
+            query.executeQuery("select * from pg_catalog.pg_settings where name = 'standard_conforming_strings'");
+            query.executeQuery("SELECT t.oid, t.*, c.relkind, format_type(nullif(t.typbasetype, 0), t.typtypmod) as base_type_name,"
+                    + " d.description FROM pg_catalog.pg_type t LEFT OUTER JOIN pg_catalog.pg_type et ON et.oid = t.typelem"
+                    + " LEFT OUTER JOIN pg_catalog.pg_class c ON c.oid = t.typrelid"
+                    + " LEFT OUTER JOIN pg_catalog.pg_description d ON t.oid = d.objoid"
+                    + " WHERE t.typname IS NOT NULL AND (c.relkind IS NULL OR c.relkind = 'c')"
+                    + " AND (et.typcategory IS NULL OR et.typcategory <> 'C')");
+        }
+        long schema = number(db, "SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n"
+                + " LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid AND d.objsubid = 0"
+                + " AND d.classoid = 'pg_namespace'::regclass WHERE n.nspname = ? ORDER BY nspname", "public");
+        long table = number(db, "SELECT c.oid, c.*, d.description, pg_catalog.pg_get_expr(c.relpartbound, c.oid) as partition_expr,"
+                + " pg_catalog.pg_get_partkeydef(c.oid) as partition_key FROM pg_catalog.pg_class c"
+                + " LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = 0"
+                + " AND d.classoid = 'pg_class'::regclass"
+                + " WHERE c.relnamespace = ? AND c.relkind not in ('i', 'I', 'c') AND c.relname = ?", schema, "handoffs");
+        try (PreparedStatement query = db.prepareStatement("SELECT c.relname, a.*, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true)"
+                + " as def_value, dsc.description, dep.objid FROM pg_catalog.pg_attribute a"
+                + " INNER JOIN pg_catalog.pg_class c ON (a.attrelid = c.oid)"
+                + " LEFT OUTER JOIN pg_catalog.pg_attrdef ad ON (a.attrelid = ad.adrelid AND a.attnum = ad.adnum)"
+                + " LEFT OUTER JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid)"
+                + " LEFT OUTER JOIN pg_depend dep on dep.refobjid = a.attrelid AND dep.deptype = 'i' and dep.refobjsubid = a.attnum"
+                + " and dep.classid = dep.refclassid"
+                + " WHERE NOT a.attisdropped AND c.relkind not in ('i', 'I', 'c') AND c.oid = ? ORDER BY a.attnum")) {
+            query.setLong(1, table);
+            List<String> columns = all(query.executeQuery(), "attname");
+            check("columns of the navigator", columns.subList(0, 2), List.of("workflow_id", "handoff_id"));
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         String address = "jdbc:postgresql://127.0.0.1:" + arguments[0] + "/throughline";
         try (Connection db = DriverManager.getConnection(address, "throughline", arguments[1])) {
@@ -34,6 +91,10 @@ public class Client {
             check("columns", columns.subList(0, 2), List.of("workflow_id", "handoff_id"));
             check("schemas", all(about.getSchemas(), "TABLE_SCHEM").contains("public"), true);
             check("keys", all(about.getPrimaryKeys(null, "public", "events"), "COLUMN_NAME"), List.of());
+            check("foreign keys", all(about.getImportedKeys(null, "public", "events"), "FKCOLUMN_NAME"), List.of());
+            check("catalogs", all(about.getCatalogs(), "TABLE_CAT").contains("throughline"), true);
+            check("table types", all(about.getTableTypes(), "TABLE_TYPE").contains("VIEW"), true);
+            check("isolation", db.getTransactionIsolation(), Connection.TRANSACTION_READ_COMMITTED);
             check("indexes", all(about.getIndexInfo(null, "public", "events", false, false), "COLUMN_NAME"), List.of());
 
             // enough times for a prepared statement of the server and binary results
@@ -56,6 +117,8 @@ public class Client {
                     }
                 }
             }
+
+            navigator(db);
 
             // in parts: a fetch size needs a transaction
             db.setAutoCommit(false);

@@ -67,6 +67,9 @@ def with_psycopg():
                 [datetime.datetime(2025, 11, 20, tzinfo=UTC), "approval-%"],
             )
             check(f"time as a parameter, binary={binary}", cursor.fetchall(), [{"n": 42}])
+            cursor.execute("select %s::int + 1 as n, cast(%s as text) as t, event_id from events limit %s", [41, "x", 1])
+            found = cursor.fetchone()
+            check(f"parameters that nothing else explains, binary={binary}", (found["n"], found["t"]), (42, "x"))
         # prepared after a few times by psycopg itself
         for _ in range(8):
             row = db.execute("select count(*) from events where workflow_id = %s", ["incident-0247"]).fetchone()
@@ -100,6 +103,10 @@ def with_sqlalchemy_and_pandas():
         check("rows of SQLAlchemy", len(rows), 11)
     names = sqlalchemy.inspect(engine).get_table_names() + sqlalchemy.inspect(engine).get_view_names()
     check("tables of SQLAlchemy", {"events", "session_history", "handoffs"} <= set(names), True)
+    columns = {column["name"]: str(column["type"]) for column in sqlalchemy.inspect(engine).get_columns("handoffs")}
+    check("columns of SQLAlchemy", [columns["workflow_id"], columns["offered_at"]], ["TEXT", "TIMESTAMP"])
+    frame = pandas.read_sql_table("agents_hourly", engine, columns=["hour", "team", "escalations"])
+    check("a whole table", int(frame["escalations"].sum()), 5)
     frame = pandas.read_sql(
         "select hour, actor_id, escalations from agents_hourly where team = 'support' order by hour", engine
     )

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod arrival;
-mod clients;
 mod damage;
 mod document;
 mod formats;

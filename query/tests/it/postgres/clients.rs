@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::postgres::{Door, PASSWORD, config, output};
+use super::{Door, PASSWORD, config, output};
 use crate::stories::stories;
 
 const PYTHON_PACKAGES: [&str; 3] = [
@@ -14,7 +14,6 @@ const PYTHON_PACKAGES: [&str; 3] = [
     "sqlalchemy==2.1.9",
     "pandas==3.1.1",
 ];
-const JDBC: &str = "org.postgresql:postgresql:42.7.8";
 
 fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/throughline");
@@ -93,28 +92,31 @@ async fn psycopg_sqlalchemy_and_pandas() {
 
 #[tokio::test]
 async fn pgjdbc() {
-    let folder = cache().join("jdbc");
-    let name = JDBC.rsplit(':').next().unwrap();
-    let jar = folder.join(format!("postgresql-{name}.jar"));
-    if !jar.exists() {
-        let (artifact, to) = (
-            format!("-Dartifact={JDBC}"),
-            format!("-DoutputDirectory={}", folder.display()),
-        );
-        let arguments = ["-q", "-B", "dependency:copy", &artifact, &to];
-        if run("mvn dependency:copy", Path::new("mvn"), &arguments)
-            .await
-            .is_none()
-        {
+    let (folder, pom) = (cache().join("jdbc"), program("pom.xml"));
+    let (installed, wanted) = (
+        folder.join("installed"),
+        std::fs::read_to_string(&pom).unwrap(),
+    );
+    if std::fs::read_to_string(&installed).unwrap_or_default() != wanted {
+        let _ = std::fs::remove_dir_all(&folder);
+        let to = format!("-DoutputDirectory={}", folder.display());
+        let mut arguments = vec!["-q", "-B", "-f", pom.to_str().unwrap()];
+        arguments.extend([
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            &to,
+        ]);
+        if run("mvn", Path::new("mvn"), &arguments).await.is_none() {
             return;
         }
+        std::fs::write(&installed, wanted).unwrap();
     }
     let world = stories();
     let door = Door::open(&world.archive(), config()).await;
     let mut asked = Command::new("java");
     asked
         .arg("-cp")
-        .arg(&jar)
+        .arg(folder.join("*"))
         .arg(program("Client.java"))
         .arg(door.port.to_string())
         .arg(PASSWORD);
