@@ -11,6 +11,7 @@ use schemas::event::{
 
 use crate::config::Limits;
 use crate::fingerprint;
+use crate::lists;
 use crate::recent::Recent;
 use crate::sketch::Likeness;
 use crate::words;
@@ -121,7 +122,9 @@ pub struct Facts {
     pub handoff_depth_max: u16,
     /// A to B and back on one task with no progress between.
     pub return_edges: u32,
-    /// Times that one actor changed its hypothesis on a task; the signal `revisions` follows the work on it across actors.
+    /// Times that one actor changed its mind: its newest hypothesis on a task is another than before. For `thrashing`, which
+    /// asks who goes back and forth. The signal `revisions` asks another thing, what the task's work rests on, whoever
+    /// holds it; a hypothesis that is handed on and replaced by the receiver is a revision, and nobody's change of mind.
     pub changes_of_mind: u32,
     /// Times among them that it went back to one that it had left.
     pub reverts: u32,
@@ -514,21 +517,24 @@ impl Facts {
             self.truncated.reach(Limit::Actors);
             return (max - 1) as u16;
         }
-        self.actors.push(ActorFacts {
-            id: actor.id.into(),
-            kind: actor.kind,
-            name: actor.name.map(|name| cut(name, limits.text_chars_max)),
-            events: 0,
-            tool_calls: 0,
-            tool_errors: 0,
-            input_tokens: 0,
-            output_tokens: 0,
-            cost_usd: 0.0,
-            first_at: at,
-            last_at: at,
-            last_note: crate::notes::NONE,
-            handed: crate::notes::NONE,
-        });
+        lists::add(
+            &mut self.actors,
+            ActorFacts {
+                id: actor.id.into(),
+                kind: actor.kind,
+                name: actor.name.map(|name| cut(name, limits.text_chars_max)),
+                events: 0,
+                tool_calls: 0,
+                tool_errors: 0,
+                input_tokens: 0,
+                output_tokens: 0,
+                cost_usd: 0.0,
+                first_at: at,
+                last_at: at,
+                last_note: crate::notes::NONE,
+                handed: crate::notes::NONE,
+            },
+        );
         (self.actors.len() - 1) as u16
     }
 
@@ -580,29 +586,32 @@ impl Facts {
             known.state = task.state;
             known.owner = owner;
             known.state_at = at;
-            known.state_event = event.into();
+            lists::replace(&mut known.state_event, event);
             return new;
         }
         if self.tasks.len() >= limits.tasks_max {
             self.truncated.reach(Limit::Tasks);
             return true;
         }
-        self.tasks.push(TaskFacts {
-            id: task.task_id.into(),
-            parent: task.parent_task_id.map(Into::into),
-            intent: cut(task.intent, limits.text_chars_max),
-            plan,
-            state: task.state,
-            states_seen: bit,
-            owner,
-            opened_at: at,
-            opened_event: event.into(),
-            opener: owner,
-            state_at: at,
-            state_event: event.into(),
-            transitions: 1,
-            outcome: outcome.collect(),
-        });
+        lists::add(
+            &mut self.tasks,
+            TaskFacts {
+                id: task.task_id.into(),
+                parent: task.parent_task_id.map(Into::into),
+                intent: cut(task.intent, limits.text_chars_max),
+                plan,
+                state: task.state,
+                states_seen: bit,
+                owner,
+                opened_at: at,
+                opened_event: event.into(),
+                opener: owner,
+                state_at: at,
+                state_event: event.into(),
+                transitions: 1,
+                outcome: outcome.collect(),
+            },
+        );
         true
     }
 
@@ -669,7 +678,9 @@ impl Facts {
         };
         match place {
             Some(at) => self.beliefs[at] = belief,
-            None if self.beliefs.len() < limits.beliefs_max => self.beliefs.push(belief),
+            None if self.beliefs.len() < limits.beliefs_max => {
+                lists::add(&mut self.beliefs, belief)
+            }
             None => self.truncated.reach(Limit::Beliefs),
         }
     }
@@ -700,25 +711,28 @@ impl Facts {
                 Limit::Handoffs,
                 &mut self.truncated,
             );
-            self.handoffs.push(HandoffFacts {
-                key,
-                id: handoff.handoff_id.into(),
-                from,
-                to,
-                phase: HandoffPhase::Offered,
-                mode: handoff.mode,
-                reason: cut(handoff.reason, limits.text_chars_max),
-                event: seen.event.into(),
-                note: seen.note,
-                offered_at: None,
-                offered_stream: seen.stream_time,
-                settled_at: None,
-                depth: 0,
-                claims: handoff.claims.len() as u32,
-                open_questions: handoff.open_questions.len() as u32,
-                task: seen.task,
-                progress: self.progress,
-            });
+            lists::add(
+                &mut self.handoffs,
+                HandoffFacts {
+                    key,
+                    id: handoff.handoff_id.into(),
+                    from,
+                    to,
+                    phase: HandoffPhase::Offered,
+                    mode: handoff.mode,
+                    reason: cut(handoff.reason, limits.text_chars_max),
+                    event: seen.event.into(),
+                    note: seen.note,
+                    offered_at: None,
+                    offered_stream: seen.stream_time,
+                    settled_at: None,
+                    depth: 0,
+                    claims: handoff.claims.len() as u32,
+                    open_questions: handoff.open_questions.len() as u32,
+                    task: seen.task,
+                    progress: self.progress,
+                },
+            );
         }
         for claim in &handoff.claims {
             let claimed = claim_key(claim);
@@ -729,7 +743,7 @@ impl Facts {
                 && !belief.handed_to.contains(&to)
                 && belief.handed_to.len() < limits.links_max
             {
-                belief.handed_to.push(to);
+                lists::add(&mut belief.handed_to, to);
             }
         }
         let progress = self.progress;
@@ -784,7 +798,7 @@ impl Facts {
             Limit::OpenCalls,
             &mut self.truncated,
         );
-        self.open_calls.push(call);
+        lists::add(&mut self.open_calls, call);
     }
 
     /// The call that a result answers, which is open no longer.
@@ -802,7 +816,7 @@ impl Facts {
             Limit::Actions,
             &mut self.truncated,
         );
-        self.actions.push(action);
+        lists::add(&mut self.actions, action);
     }
 
     /// The write or destructive call with this note.
@@ -818,28 +832,31 @@ impl Facts {
             Limit::Decisions,
             &mut self.truncated,
         );
-        self.decisions.push(DecisionFacts {
-            event: seen.event.into(),
-            actor: seen.actor,
-            at: seen.at,
-            decision_type: cut(decision.decision_type, limits.text_chars_max),
-            choice: cut(decision.choice, limits.text_chars_max),
-            probability: decision.probability,
-            confidence: decision.confidence,
-            alternatives: decision
-                .alternatives
-                .iter()
-                .take(limits.links_max)
-                .map(|alternative| cut(alternative.choice, limits.text_chars_max))
-                .collect(),
-            evidence: decision
-                .reasoning_steps
-                .iter()
-                .flat_map(|step| &step.evidence)
-                .take(EVIDENCE_CITED_MAX)
-                .map(|id| (*id).into())
-                .collect(),
-        });
+        lists::add(
+            &mut self.decisions,
+            DecisionFacts {
+                event: seen.event.into(),
+                actor: seen.actor,
+                at: seen.at,
+                decision_type: cut(decision.decision_type, limits.text_chars_max),
+                choice: cut(decision.choice, limits.text_chars_max),
+                probability: decision.probability,
+                confidence: decision.confidence,
+                alternatives: decision
+                    .alternatives
+                    .iter()
+                    .take(limits.links_max)
+                    .map(|alternative| cut(alternative.choice, limits.text_chars_max))
+                    .collect(),
+                evidence: decision
+                    .reasoning_steps
+                    .iter()
+                    .flat_map(|step| &step.evidence)
+                    .take(EVIDENCE_CITED_MAX)
+                    .map(|id| (*id).into())
+                    .collect(),
+            },
+        );
     }
 
     /// Remembers and counts a verdict of a person.
@@ -852,7 +869,7 @@ impl Facts {
             Limit::Decisions,
             &mut self.truncated,
         );
-        self.verdicts.push(verdict);
+        lists::add(&mut self.verdicts, verdict);
     }
 
     /// Remembers a declaration. Of more than there is room for, the first stays and the second goes.
@@ -861,7 +878,7 @@ impl Facts {
             self.declarations.remove(1);
             self.truncated.reach(Limit::Decisions);
         }
-        self.declarations.push(declared);
+        lists::add(&mut self.declarations, declared);
     }
 
     /// Remembers a result that checks a goal.
@@ -872,22 +889,30 @@ impl Facts {
             Limit::Actions,
             &mut self.truncated,
         );
-        self.checks.push(check);
+        lists::add(&mut self.checks, check);
     }
 
     /// Remembers which events are the first and the last.
     pub fn span(&mut self, event: &str, actor: u16, at: i64) {
-        let place = |words: &str| Said {
-            event: event.into(),
-            actor,
-            at,
-            words: words.into(),
+        let place = |known: &mut Option<Said>| match known {
+            Some(known) => {
+                lists::replace(&mut known.event, event);
+                (known.actor, known.at) = (actor, at);
+            }
+            None => {
+                *known = Some(Said {
+                    event: event.into(),
+                    actor,
+                    at,
+                    words: Box::default(),
+                });
+            }
         };
         if self.first.as_ref().is_none_or(|first| at < first.at) {
-            self.first = Some(place(""));
+            place(&mut self.first);
         }
         if self.last.as_ref().is_none_or(|last| at >= last.at) {
-            self.last = Some(place(""));
+            place(&mut self.last);
         }
     }
 

@@ -22,6 +22,7 @@ pub mod facts;
 pub mod finding;
 pub mod fingerprint;
 pub mod input;
+mod lists;
 pub mod notes;
 pub mod patterns;
 pub mod recent;

@@ -230,7 +230,7 @@ impl Workflow {
             stream_time,
             task: event.task_id.map_or(0, fingerprint::id),
             handed_by: None,
-            handoff_depth: note.handoff_depth,
+            handoff_depth: u16::from(note.handoff_depth),
         };
         if let Payload::Thought(thought) = &event.payload
             && let Some(decision) = &thought.decision
@@ -262,6 +262,7 @@ impl Workflow {
         );
         if progress {
             note.flags |= flag::PROGRESS;
+            note.progress(number, number);
             self.facts.progress += 1;
             self.facts.since_progress = 0;
         } else {
@@ -515,8 +516,9 @@ impl Workflow {
             handoff_depth: 0,
             flags: 0,
             looked: 0,
+            progressed: 0,
         };
-        let mut last_look = NONE;
+        let (mut last_look, mut last_progress) = (NONE, NONE);
         for cause in causes {
             let Some(past) = self.notes.get(*cause) else {
                 continue;
@@ -526,6 +528,7 @@ impl Workflow {
             note.last_check = later(note.last_check, past.last_check);
             note.last_evidence = later(note.last_evidence, past.last_evidence);
             last_look = later(last_look, past.last_look(*cause));
+            last_progress = later(last_progress, past.last_progress(*cause));
             note.trigger = later(
                 note.trigger,
                 if past.actor == actor {
@@ -537,6 +540,7 @@ impl Workflow {
             note.handoff_depth = note.handoff_depth.max(past.handoff_depth);
         }
         note.look(number, last_look);
+        note.progress(number, last_progress);
         debug_assert!(causes.iter().all(|cause| *cause < number));
         note
     }
@@ -758,7 +762,7 @@ impl Workflow {
                 let from = facts.actor(&handoff.from, event.occurred_at, limits);
                 let to = facts.actor(&handoff.to, event.occurred_at, limits);
                 let deeper = Stated {
-                    handoff_depth: note.handoff_depth.saturating_add(1),
+                    handoff_depth: u16::from(note.handoff_depth.saturating_add(1)),
                     ..*stated
                 };
                 let sender = Stated {
@@ -781,7 +785,7 @@ impl Workflow {
                     facts.believe(claim, &sender, limits);
                 }
                 if facts.take_handoff(handoff, &deeper, (from, to), limits) {
-                    note.handoff_depth = deeper.handoff_depth;
+                    note.handoff_depth = note.handoff_depth.saturating_add(1);
                     if let Some(receiver) = facts.actors.get_mut(to as usize) {
                         receiver.handed = stated.note;
                     }
@@ -876,6 +880,10 @@ impl Workflow {
             facts.use_model(usage, actor);
         }
         if let Some(known) = facts.actors.get_mut(actor as usize) {
+            if known.events == 0 {
+                // Until now it was only spoken of.
+                (known.first_at, known.last_at) = (event.occurred_at, event.occurred_at);
+            }
             known.events += 1;
             known.tool_calls += u32::from(payload_type == PayloadType::ToolCall);
             known.first_at = known.first_at.min(event.occurred_at);
