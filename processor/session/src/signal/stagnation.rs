@@ -3,19 +3,22 @@
 //! Per actor and task, at an event of the actor, never on silence alone. `no_progress`: `events_min` events in a row of
 //! this actor on this task without progress (a new state of a task, a new result of a call that is no repeat, a claim
 //! settled with new evidence, a verdict of a person), its own or such as its events follow from: who goes round in
-//! circles is not excused by others who get on. Where its events declare no causes, nobody can know what it built on, and
-//! any progress in the workflow counts. Calls that still run do not count, for their results may be progress, and neither
-//! do new writes that went well, nor waiting: a call made again whose result is new, or a tool in `pollers` of
-//! `repeated_work`; a status that is asked for in vain and stays the same looks like a loop, unless its tool is declared.
-//! `long_sojourn`: the actor is with the task for longer than 95 of 100 stays of that actor with that kind of task (the
-//! declared attribute `task_type`, else the type of workflow), where at least `samples_min` stays are known. Information; warning from `warning_min` events on, or where both are so: long healthy
-//! runs pass the first, and one stay in twenty passes the second. Resolved by progress, or when the stay is over.
+//! circles is not excused by others who get on. A verdict counts for everybody, since who has asked seldom declares the
+//! answer. Where events declare no causes, nobody can know what they build on, and any progress in the workflow counts.
+//! Calls that still run do not count, for their results may be progress, and neither do new writes that went well, nor
+//! waiting: a call made again whose result is new, or a tool in `pollers` of `repeated_work`; a status that is asked for in
+//! vain and stays the same looks like a loop, unless its tool is declared. `long_sojourn`: the actor is with the task for
+//! longer than 95 of 100 stays of that actor with that kind of task (the declared attribute `task_type`, else the type of
+//! workflow), where at least `samples_min` stays are known. Information; warning from `warning_min` events on, or where
+//! both are so: long healthy runs pass the first, and one stay in twenty passes the second. Resolved by progress, or when
+//! the stay is over.
 //! The time of each stay is split into service, tool, human, join and idle; the split stands in the finding.
 //! Example: researcher has 21 events on `find-cause` without progress, in 14 minutes, most of it service.
-//! Order: each actor's own order kept, the stays are the same, and so is the count where causes are declared; but two actors
-//! that find the same at once, of whom the first to arrive has made the progress, may change places. Where causes are not
-//! declared, the count moves by the events that another actor's progress overtook. The usual length is learnt from the stays that ended before in the
-//! same partition, in its order: another partition, or another order of workflows, has learnt otherwise.
+//! Order: each actor's own order kept, the stays are the same, and so is the count where causes are declared. Three things
+//! stay with the order of arrival: on which side of a person's verdict an event falls that does not declare it; who of two
+//! actors that find the same at once has made the progress; and, where causes are not declared, which events another
+//! actor's progress overtook. The usual length is learnt from the stays that ended before in the same partition, in its
+//! order: another partition, or another order of workflows, has learnt otherwise.
 //! Bound: 64 stays of a workflow; 1,024 kinds of stay of a partition, 1,000 samples each.
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +82,8 @@ struct Watch {
     progress: u32,
     /// The latest progress that the actor has built on.
     reached: u32,
+    /// Verdicts of people when the actor last acted.
+    verdicts: u32,
     /// Events of the actor since.
     stalled: u32,
     stalled_since: i64,
@@ -156,6 +161,7 @@ impl Default for Watch {
         Self {
             progress: 0,
             reached: NONE,
+            verdicts: 0,
             stalled: 0,
             stalled_since: 0,
             told: 0,
@@ -168,13 +174,17 @@ impl Default for Watch {
 
 impl Watch {
     /// Whether there was progress that the actor could know of: its own, or such as the event follows from. Where the
-    /// event does not say what it follows from, any progress of the workflow counts.
+    /// event does not say what it follows from, any progress of the workflow counts. A verdict counts for everybody: who
+    /// has asked a person goes by the answer, and seldom says so.
     fn has_moved(&mut self, seen: &Seen<'_>, view: &View<'_>) -> bool {
         let progress = view.facts.progress;
         let latest = seen.note.last_progress(seen.number);
         let reached = is_after(latest, self.reached);
         self.reached = later(self.reached, latest);
-        let moved = reached || seen.event.caused_by.is_empty() && self.progress != progress;
+        let verdicts = view.facts.human_decisions;
+        let decided = std::mem::replace(&mut self.verdicts, verdicts) != verdicts;
+        let undeclared = seen.event.caused_by.is_empty() && self.progress != progress;
+        let moved = reached || decided || undeclared;
         if moved {
             self.progress = progress;
         }
