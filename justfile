@@ -21,6 +21,10 @@ demo *flags:
 bench workflows="20000":
     THROUGHLINE_BENCH_WORKFLOWS={{ workflows }} cargo bench --locked --bench pipeline
 
+# SQL beside DuckDB: the same queries over the same files, answers compared
+bench-sql events="5000000" rounds="3":
+    benches/sql/run {{ events }} {{ rounds }}
+
 # Kill the processor and the archiver under load, and compare with the model
 chaos kills="20":
     THROUGHLINE_KILLS={{ kills }} cargo test --release --locked --test kill -- --nocapture

@@ -77,6 +77,16 @@ pub struct Global {
         help_heading = "Everywhere"
     )]
     pub config: Option<PathBuf>,
+    /// Root of the archive: a folder, or s3://BUCKET/PREFIX with the usual environment variables (AWS_REGION,
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP, …)
+    /// [default: that of what runs in the data folder, or archive/ in it]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR|URL",
+        help_heading = "Everywhere"
+    )]
+    pub archive: Option<String>,
     /// Kafka's address [default: the Kafka that runs in the data folder]
     #[arg(
         long,
@@ -131,6 +141,8 @@ pub enum Command {
     Watch(cmd::watch::Args),
     /// Ask the archive in SQL: one query, many from standard input, or a shell
     Sql(cmd::sql::Args),
+    /// Answer PostgreSQL clients: psql, Grafana, DBeaver, drivers
+    Serve(cmd::serve::Args),
     /// Tell the story of one workflow
     Explain(cmd::explain::Args),
     /// Tell what runs, how far behind it is and what is wrong

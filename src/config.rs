@@ -46,6 +46,8 @@ pub struct Config {
     pub archiver: archiver::Config,
     /// SQL.
     pub query: query::Config,
+    /// The door for PostgreSQL clients.
+    pub serve: query::postgres::Config,
 }
 
 /// How to reach Kafka.
@@ -80,8 +82,10 @@ impl Schemas {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveFolder {
-    /// Root of the Parquet files; empty means the folder of the data folder.
+    /// Root of the Parquet files, a folder or `s3://bucket/prefix`; empty means the folder of the data folder.
     pub root: PathBuf,
+    /// How a bucket is spoken to.
+    pub s3: archiver::S3Config,
 }
 
 /// The topics that are created.

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use archiver::Root;
 use schemas::topics::KafkaClient;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +53,13 @@ impl Context {
             .into_iter()
             .find_map(|running| running.archive_root);
         running.unwrap_or_else(|| self.data.archive())
+    }
+
+    /// The archive there. Files on their way to a bucket lie in the data folder.
+    pub fn archive(&self) -> anyhow::Result<Root> {
+        let spool = self.data.root().join("spool");
+        let s3 = &self.loaded.config.archive.s3;
+        Ok(Root::at(&self.archive_root(), s3, &spool)?)
     }
 
     /// Settings of SQL; queries spill into the data folder where no other is configured.

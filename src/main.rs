@@ -16,6 +16,7 @@ mod output;
 mod reader;
 mod services;
 mod stop;
+mod tail;
 mod time;
 mod topics;
 
@@ -95,6 +96,7 @@ async fn dispatch(
         Command::Process(args) => cmd::service::process(&args, context).await,
         Command::Archive(args) => cmd::archive::run(args, context).await,
         Command::Sql(args) => cmd::sql::run(args, context).await,
+        Command::Serve(args) => cmd::serve::run(args, context).await,
         Command::Explain(args) => cmd::explain::run(args, context).await,
         Command::Replay(args) => cmd::replay::run(args, context).await,
         Command::Evaluate(args) => cmd::evaluate::run(args, context).await,
@@ -127,16 +129,16 @@ fn load(global: &Global, data: &DataDir) -> anyhow::Result<Loaded> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let flags = global
-        .brokers
-        .iter()
-        .map(|brokers| ("--brokers", "kafka.brokers", brokers.clone()))
-        .collect();
+    let flag = |name, key, value: &Option<String>| Some((name, key, value.clone()?));
+    let flags = [
+        flag("--brokers", "kafka.brokers", &global.brokers),
+        flag("--archive", "archive.root", &global.archive),
+    ];
     Loaded::from_sources(&Sources {
         file: global.config.as_deref(),
         file_of_data_dir: Some(&data.config_file()),
         environment,
         sets: &global.set,
-        flags,
+        flags: flags.into_iter().flatten().collect(),
     })
 }

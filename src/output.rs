@@ -53,7 +53,6 @@ impl Paint {
     }
 
     /// No colour.
-    #[cfg(test)]
     pub fn off() -> Self {
         Self { is_on: false }
     }

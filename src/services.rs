@@ -3,11 +3,11 @@
 //! Ingest stops first, so that nothing new comes; then the processor, which publishes what it has; then the archiver,
 //! which writes what it has read; then the compactor, which drops what it has begun. Whoever ends with an error ends the others with it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use archiver::Root;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::topics::KafkaClient;
@@ -147,13 +147,13 @@ pub fn process(config: &Config, kafka: &KafkaClient) -> anyhow::Result<Service> 
 }
 
 /// The archiver, until it is stopped.
-pub fn archive(config: &Config, kafka: &KafkaClient, root: &Path) -> anyhow::Result<Service> {
+pub fn archive(config: &Config, kafka: &KafkaClient, root: &Root) -> anyhow::Result<Service> {
     let stop = CancellationToken::new();
     let decoder = config.schemas.decoder()?;
     let (config, kafka, root, shutdown) = (
         config.archiver.clone(),
         kafka.clone(),
-        root.to_owned(),
+        root.clone(),
         stop.clone(),
     );
     let task = tokio::task::spawn_blocking(move || {
@@ -176,13 +176,13 @@ pub fn archive(config: &Config, kafka: &KafkaClient, root: &Path) -> anyhow::Res
 }
 
 /// The compactor, until it is stopped; none where the configuration has it off.
-pub fn compact(config: &Config, root: &Path) -> Option<Service> {
+pub fn compact(config: &Config, root: &Root) -> Option<Service> {
     let config = config.archiver.compaction.clone();
     if !config.enabled {
         return None;
     }
     let stop = CancellationToken::new();
-    let (root, shutdown) = (root.to_owned(), stop.clone());
+    let (root, shutdown) = (root.clone(), stop.clone());
     let task = tokio::task::spawn_blocking(move || {
         let summary = archiver::compact::run(&config, &root, &shutdown)?;
         Ok(format!(

@@ -71,7 +71,7 @@ pub struct Compaction {
     /// twentieth less space.
     pub zstd_level: i32,
     /// Whether raw files are deleted when their rows are in the compacted tier. Whoever reads the raw tier alone then
-    /// misses them.
+    /// misses them; [`crate::snapshot`] says which files have each row once.
     pub delete_inputs: bool,
     /// Milliseconds that their rows must have been in the compacted tier before: longer than any query runs.
     pub inputs_kept_ms: u64,
@@ -89,6 +89,32 @@ pub struct Topics {
     pub anomalies: String,
     /// Topic of the table dead_letters.
     pub dead_letters: String,
+}
+
+/// How an archive in an S3 bucket is spoken to, section `[archive.s3]` of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// Milliseconds for a connection, and for one request from its beginning to the last byte of its answer. An upload
+    /// has the time of `upload_bytes_per_s_min` on top.
+    pub request_timeout_ms: u64,
+    /// Milliseconds for which a request is tried again that got no answer, or one of 429 or 5xx.
+    pub retry_max_ms: u64,
+    /// Bytes a second below which an upload counts as stuck.
+    pub upload_bytes_per_s_min: u64,
+    /// Bytes of an object at most. A file is created by one request and is in memory for that while.
+    pub object_bytes_max: u64,
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            request_timeout_ms: 30_000,
+            retry_max_ms: 30_000,
+            upload_bytes_per_s_min: 1024 * 1024,
+            object_bytes_max: 512 * 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Config {
@@ -124,7 +150,7 @@ impl Default for Compaction {
             row_group_rows_max: 128 * 1024,
             sort_bytes_max: 256 * 1024 * 1024,
             zstd_level: 6,
-            delete_inputs: false,
+            delete_inputs: true,
             inputs_kept_ms: 3_600_000,
         }
     }

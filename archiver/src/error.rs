@@ -1,5 +1,6 @@
 //! Why the archiver stopped, and what to do about it. Bad records are no errors: they are rows.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rdkafka::error::KafkaError;
@@ -33,6 +34,25 @@ pub enum Error {
          (ext4, xfs, btrfs, apfs)"
     )]
     UnfitFileSystem {
+        /// Root of the archive.
+        root: PathBuf,
+        /// What went wrong in the probe.
+        reason: String,
+    },
+    /// A place that cannot be an S3 bucket's.
+    #[error("{root} cannot be used: {reason}")]
+    Bucket {
+        /// What was given.
+        root: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The S3 store cannot do what exactly-once rests on.
+    #[error(
+        "the S3 store of {root} cannot be written to exactly once: {reason}; choose one that honours If-None-Match in \
+         PutObject, as AWS S3 does"
+    )]
+    UnfitStore {
         /// Root of the archive.
         root: PathBuf,
         /// What went wrong in the probe.
@@ -145,6 +165,14 @@ pub enum Error {
         /// Folder of the table.
         table_dir: PathBuf,
     },
+    /// What is not archived yet could not be read.
+    #[error("what is not archived yet of {topic} cannot be read: {reason}")]
+    Tail {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
     /// librdkafka did not take its configuration.
     #[error("Kafka client cannot be made: {0}; look at kafka.brokers and kafka.properties")]
     Client(KafkaError),
@@ -165,6 +193,11 @@ impl Error {
     /// Whether trying the same again later can help.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::Io { .. })
+    }
+
+    /// Whether a file is not there, as one that was compacted and deleted after it was listed.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == ErrorKind::NotFound)
     }
 }
 

@@ -10,12 +10,10 @@ use std::fs::File;
 use std::path::Path;
 
 use jiff::Timestamp;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use crate::checksum::Checksum;
-use crate::error::IoContext;
-use crate::{Error, Table, digest};
+use crate::{Error, Root, Table, digest};
 
 mod compacted;
 
@@ -217,15 +215,25 @@ pub const COMPACTED_KEYS: [Key; 18] = compacted::KEYS;
 const FORMAT_VERSION: &str = "1";
 
 impl Footer {
-    /// Reads the footer of a file, and nothing else of it.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let metadata = metadata(path)?;
-        Self::from_metadata(&metadata).map_err(|reason| unreadable(path, reason))
+    /// Reads the footer of a file of an archive, and nothing else of it.
+    pub fn read(root: &Root, path: &Path) -> Result<Self, Error> {
+        let said = root.said(path)?;
+        Self::from_said(&said).map_err(|reason| unreadable(path, reason))
+    }
+
+    /// Reads the footer of an open file.
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Error> {
+        let said = Said::of(&crate::root::metadata(file, path)?);
+        Self::from_said(&said).map_err(|reason| unreadable(path, reason))
     }
 
     /// Takes the footer from the metadata of a file that is open already; an error says which key is wrong.
     pub fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
-        let pairs = key_values(metadata);
+        Self::from_said(&Said::of(metadata))
+    }
+
+    pub(crate) fn from_said(said: &Said) -> Result<Self, String> {
+        let pairs = Pairs(&said.pairs);
         match pairs.text(FORMAT)? {
             FORMAT_VERSION => {}
             other => return Err(format!("{} is {other:?}; upgrade to read it", FORMAT.name)),
@@ -252,7 +260,7 @@ impl Footer {
             writer: pairs.text(WRITER)?.to_owned(),
             created_at_ms: pairs.created_at_ms()?,
         };
-        check_rows(footer.rows, metadata)?;
+        said.check_rows(footer.rows)?;
         Ok(footer)
     }
 
@@ -293,32 +301,31 @@ impl Footer {
     }
 }
 
-/// Reads the Parquet footer of a file, and nothing else of it.
-pub(crate) fn metadata(path: &Path) -> Result<ParquetMetaData, Error> {
-    let file = File::open(path).doing("open", path)?;
-    ParquetMetaDataReader::new()
-        .with_page_index_policy(PageIndexPolicy::Skip)
-        .parse_and_finish(&file)
-        .map_err(|error| match error {
-            ParquetError::External(source) => unreadable(path, source.to_string()),
-            other => unreadable(path, other.to_string()),
-        })
+/// What a Parquet footer says that is of use here.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pairs: Vec<KeyValue>,
+    rows: i64,
 }
 
-fn key_values(metadata: &ParquetMetaData) -> Pairs<'_> {
-    let pairs = metadata.file_metadata().key_value_metadata();
-    Pairs(pairs.map_or(&[][..], Vec::as_slice))
-}
+impl Said {
+    pub(crate) fn of(metadata: &ParquetMetaData) -> Self {
+        let metadata = metadata.file_metadata();
+        Self {
+            pairs: metadata.key_value_metadata().cloned().unwrap_or_default(),
+            rows: metadata.num_rows(),
+        }
+    }
 
-fn check_rows(rows: u64, metadata: &ParquetMetaData) -> Result<(), String> {
-    let found = metadata.file_metadata().num_rows();
-    if i64::try_from(rows) == Ok(found) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{} is {rows} but the file has {found} rows",
-            ROWS.name
-        ))
+    fn check_rows(&self, rows: u64) -> Result<(), String> {
+        if i64::try_from(rows) == Ok(self.rows) {
+            Ok(())
+        } else {
+            Err(format!(
+                "{} is {rows} but the file has {} rows",
+                ROWS.name, self.rows
+            ))
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! Keeps A-1 ([`invariants`]), A-2 ([`compact`], [`verify`](mod@verify)) and A-3 ([`snapshot`](mod@snapshot)). Knows nothing of SQL, of sessions
 //! or of what an event should look like.
 
+mod bucket;
 pub mod checksum;
 mod columns;
 pub mod compact;
@@ -28,25 +29,29 @@ mod position;
 mod publish;
 pub mod retain;
 mod roll;
+mod root;
 mod run;
 #[cfg(test)]
 mod samples;
 pub mod snapshot;
 mod source;
 mod table;
+pub mod tail;
 pub mod testing;
 pub mod verify;
 mod write;
 mod writers;
 
 pub use columns::{Column, KAFKA_OFFSET, KAFKA_PARTITION, Kind, Storage, WORKFLOW_ID};
-pub use config::{Compaction, Config, Topics};
+pub use config::{Compaction, Config, S3Config, Topics};
 pub use error::Error;
 pub use footer::{CompactedFooter, Footer};
 pub use listing::{CompactedInfo, FileInfo};
+pub use root::{Root, is_url};
 pub use run::{Options, Summary, run};
 pub use snapshot::{Snapshot, snapshot, snapshot_as_of};
 pub use table::Table;
+pub use tail::Tail;
 
 use arrow::datatypes::SchemaRef;
 

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::disk::{Disk, LocalDisk};
+use crate::disk::Disk;
 use crate::error::IoContext;
-use crate::path::{self, COMPACTED_PLACES, CompactedName, FileName, Hour, PLACES, TEMPORARY};
-use crate::{Error, Table, happenings};
+use crate::path::{self, COMPACTED_PLACES, CompactedName, FileName, Hour, PLACES};
+use crate::{Error, Root, Table, happenings};
 
 pub(crate) mod floor;
 
@@ -29,7 +29,7 @@ const STALE_AGE: Duration = Duration::from_secs(5);
 
 /// Gives files their names in one archive.
 pub(crate) struct Publisher {
-    root: PathBuf,
+    root: Root,
     disk: Box<dyn Disk>,
     /// Folders whose names are known to be durable.
     durable: Mutex<HashSet<PathBuf>>,
@@ -68,37 +68,58 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Publisher {
-    /// Opens an archive: makes its folders, sweeps what earlier runs left behind, and tries whether the file system
-    /// can do what [`Publisher::publish`] needs.
-    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let root = std::path::absolute(root).doing("find", root)?;
-        let publisher = Self::new(&root, Box::new(LocalDisk));
-        publisher.make_dir(&root.join(TEMPORARY))?;
-        publisher.sweep()?;
-        publisher.probe()?;
+    /// Opens an archive: makes its folders, sweeps what earlier runs left behind, and tries whether the file system, or
+    /// the S3 store, can do what [`Publisher::publish`] needs.
+    pub(crate) fn open(root: impl Into<Root>) -> Result<Self, Error> {
+        let root = match root.into() {
+            root if root.folder().is_none() => root,
+            folder => {
+                let path = folder.path();
+                Root::from(std::path::absolute(path).doing("find", path)?)
+            }
+        };
+        let spool = root.spool();
+        let disk = root.disk();
+        let publisher = Self::new(root, disk);
+        match publisher.root.as_bucket() {
+            None => {
+                publisher.make_dir(&spool)?;
+                publisher.sweep()?;
+                publisher.probe()?;
+            }
+            Some(bucket) => {
+                std::fs::create_dir_all(&spool).doing("create", &spool)?;
+                publisher.sweep()?;
+                bucket.probe()?;
+            }
+        }
         Ok(publisher)
     }
 
-    pub(crate) fn new(root: &Path, disk: Box<dyn Disk>) -> Self {
+    pub(crate) fn new(root: impl Into<Root>, disk: Box<dyn Disk>) -> Self {
         Self {
-            root: root.to_owned(),
+            root: root.into(),
             disk,
             durable: Mutex::default(),
         }
     }
 
     /// Root of the archive.
-    pub(crate) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Root {
         &self.root
     }
 
     /// Begins a file.
     pub(crate) fn draft(&self) -> Result<Draft<'_>, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let dir = self.root.join(TEMPORARY);
-        if !dir.exists() && self.root.exists() {
+        let dir = self.root.spool();
+        if !dir.exists() {
             // Nobody misses what was in it. A root that is gone is another matter, and is told below.
-            let _ = self.disk.create_dir(&dir);
+            let _ = match self.root.folder() {
+                Some(root) if root.exists() => self.disk.create_dir(&dir),
+                Some(_) => Ok(()),
+                None => std::fs::create_dir_all(&dir),
+            };
         }
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -132,9 +153,9 @@ impl Publisher {
         let publication = self.bid(
             draft,
             &Bid {
-                places: self.root.join(PLACES).join(table.name()),
+                places: self.root.path().join(PLACES).join(table.name()),
                 stem: name.stem(),
-                table_dir: path::table_dir(&self.root, table),
+                table_dir: path::table_dir(self.root.path(), table),
                 folder: &hour.to_folder(),
                 is_folder: |text| Hour::parse(text).is_some(),
             },
@@ -159,9 +180,9 @@ impl Publisher {
         self.bid(
             draft,
             &Bid {
-                places: self.root.join(COMPACTED_PLACES).join(table.name()),
+                places: self.root.path().join(COMPACTED_PLACES).join(table.name()),
                 stem: name.stem(),
-                table_dir: path::compacted_dir(&self.root, table),
+                table_dir: path::compacted_dir(self.root.path(), table),
                 folder: &path::date_folder(date),
                 is_folder: |text| path::parse_date(text).is_some(),
             },
@@ -222,7 +243,7 @@ impl Publisher {
 
     /// Makes sure that a file which is visible stays visible, whatever happens next.
     pub(crate) fn settle(&self, path: &Path) -> Result<(), Error> {
-        let folder = path.parent().unwrap_or(&self.root);
+        let folder = path.parent().unwrap_or(self.root.path());
         self.make_dir(folder)?;
         self.disk.sync_dir(folder).doing("sync", folder)
     }
@@ -234,17 +255,17 @@ impl Publisher {
         let agreed = match self.disk.symlink(Path::new(bid.folder), &place) {
             Ok(()) => bid.folder.to_owned(),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let text = std::fs::read_link(&place).doing("read", &place)?;
-                text.to_str()
-                    .filter(|text| (bid.is_folder)(text))
-                    .ok_or_else(|| Error::Unreadable {
-                        path: place.clone(),
-                        reason: format!("it points to {} instead of a folder", text.display()),
-                    })?
-                    .to_owned()
+                let text = self.root.link_text(&place).doing("read", &place)?;
+                if !(bid.is_folder)(&text) {
+                    return Err(Error::Unreadable {
+                        path: place,
+                        reason: format!("it points to {text} instead of a folder"),
+                    });
+                }
+                text
             }
             Err(error) => {
-                self.forget_below(&self.root.join(PLACES));
+                self.forget_below(&self.root.path().join(PLACES));
                 return Err(error).doing("create", &place);
             }
         };
@@ -263,7 +284,7 @@ impl Publisher {
             return Ok(());
         }
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if dir != self.root
+        if dir != self.root.path()
             && let Some(parent) = parent
         {
             self.make_dir(parent)?;
@@ -271,7 +292,7 @@ impl Publisher {
         match self.disk.create_dir(dir) {
             // Somebody else may have made it a moment ago and not synced it yet.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && dir == self.root => {
+            Err(error) if error.kind() == ErrorKind::NotFound && dir == self.root.path() => {
                 std::fs::create_dir_all(dir).doing("create", dir)?;
             }
             made => made.doing("create", dir)?,
@@ -296,7 +317,7 @@ impl Publisher {
 
     /// Removes the temporary files of archivers that are gone.
     fn sweep(&self) -> Result<(), Error> {
-        let dir = self.root.join(TEMPORARY);
+        let dir = self.root.spool();
         for entry in std::fs::read_dir(&dir).doing("list", &dir)? {
             let path = entry.doing("list", &dir)?.path();
             if is_left_behind(&path) {
@@ -314,7 +335,7 @@ impl Publisher {
     /// Tries whether links refuse names that are taken, and whether folders can be synced.
     fn probe(&self) -> Result<(), Error> {
         let draft = self.draft()?;
-        let dir = self.root.join(TEMPORARY);
+        let dir = self.root.spool();
         let name = draft.path.with_extension("probe");
         let outcome = (|| {
             self.disk
@@ -337,7 +358,7 @@ impl Publisher {
         })();
         let _ = std::fs::remove_file(&name);
         outcome.map_err(|reason| Error::UnfitFileSystem {
-            root: self.root.clone(),
+            root: self.root.path().to_owned(),
             reason,
         })
     }

@@ -10,22 +10,24 @@ use std::sync::atomic::AtomicUsize;
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::LocalDisk;
 use crate::invariants::{Range, tiles};
 use crate::listing::files;
-use crate::samples::{DyingDisk, MORNING_MS, collection, write_once};
+use crate::path::TEMPORARY;
+use crate::samples::{DyingDisk, MORNING_MS, bucket_root, collection, write_once};
 use crate::write::{Collection, Written, write};
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// Every file that a reader sees is whole, and their ranges tile. Tells where they end.
-fn check_archive(root: &Path) -> i64 {
+fn check_archive(root: impl Into<Root>) -> i64 {
     let ranges: Vec<Range> = files(root, Table::Events)
         .unwrap()
         .iter()
         .map(|file| {
             let footer = file.footer().unwrap();
             assert_eq!(footer.first_offset, file.first_offset);
-            assert_eq!(read_offsets(&file.path).len() as u64, footer.rows);
+            assert_eq!(read_offsets(file.open().unwrap()).len() as u64, footer.rows);
             Range::from(&footer)
         })
         .collect();
@@ -33,12 +35,10 @@ fn check_archive(root: &Path) -> i64 {
     ranges.last().map_or(0, |range| range.next_offset)
 }
 
-fn read_offsets(path: &Path) -> Vec<i64> {
+fn read_offsets(file: File) -> Vec<i64> {
     use arrow::array::AsArray;
     use arrow::datatypes::Int64Type;
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
-        File::open(path).unwrap(),
-    );
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
     let batches = reader.unwrap().build().unwrap().map(Result::unwrap);
     batches
         .flat_map(|batch| {
@@ -145,15 +145,25 @@ fn one_that_wakes_up_late_finds_its_range_taken_whatever_hour_it_saw() {
 
 #[test]
 fn an_end_at_any_step_leaves_nothing_or_a_whole_file_and_the_next_run_goes_on() {
+    end_at_any_step(|dir| Root::from(dir));
+}
+
+#[test]
+fn so_does_an_end_at_any_step_in_s3() {
+    end_at_any_step(bucket_root);
+}
+
+fn end_at_any_step(new_root: impl Fn(&Path) -> Root) {
     let mut published_at = None;
     for steps in 0..100 {
-        let root = tempfile::tempdir().unwrap();
-        write_once(root.path(), &collection(0, &[0, 1]));
-        let dying = Publisher::new(root.path(), Box::new(DyingDisk::after(steps)));
+        let dir = tempfile::tempdir().unwrap();
+        let root = &new_root(dir.path());
+        write_once(root, &collection(0, &[0, 1]));
+        let dying = Publisher::new(root, Box::new(DyingDisk::of(root, steps)));
         let mine = collection(2, &[2, 3, 4]);
         let outcome = write(&dying, &mine, 3);
         // What a reader, and the next archiver, find.
-        let next = check_archive(root.path());
+        let next = check_archive(root);
         match &outcome {
             Ok(Written::File { .. }) => assert_eq!(next, 5),
             Ok(Written::Lost { .. }) => panic!("nobody else is there"),
@@ -168,17 +178,11 @@ fn an_end_at_any_step_leaves_nothing_or_a_whole_file_and_the_next_run_goes_on() 
         } else {
             collection(5, &[5])
         };
-        assert!(matches!(
-            write_once(root.path(), &later),
-            Written::File { .. }
-        ));
-        assert_eq!(check_archive(root.path()), later.last_offset + 1);
+        assert!(matches!(write_once(root, &later), Written::File { .. }));
+        assert_eq!(check_archive(root), later.last_offset + 1);
         // And one that has slept through all of it changes nothing.
-        assert!(matches!(
-            write_once(root.path(), &mine),
-            Written::Lost { .. }
-        ));
-        check_archive(root.path());
+        assert!(matches!(write_once(root, &mine), Written::Lost { .. }));
+        check_archive(root);
         if outcome.is_ok() {
             assert!(
                 published_at.is_some_and(|published_at| published_at < steps),

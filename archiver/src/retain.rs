@@ -6,7 +6,6 @@
 //! note, `.retired/<table>/<time>.json`, is durable before the first file goes: so `verify` can tell retention from loss.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use crate::invariants::Range;
 use crate::listing::{self, CompactedInfo, FileInfo};
 use crate::path::RETIRED;
 use crate::publish::Publisher;
-use crate::{Error, Table, happenings};
+use crate::{Error, Root, Table, happenings};
 
 /// What retention would delete of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +76,8 @@ pub(crate) struct Retired {
 }
 
 /// What is to be deleted of a table so that nothing of before this date stays. Deletes nothing.
-pub fn plan(root: &Path, table: Table, before: &str) -> Result<Plan, Error> {
+pub fn plan(root: impl Into<Root>, table: Table, before: &str) -> Result<Plan, Error> {
+    let root = &root.into();
     if before.len() != 10 || before.parse::<jiff::civil::Date>().is_err() {
         return Err(Error::NoDate {
             text: before.to_owned(),
@@ -117,10 +117,12 @@ pub fn plan(root: &Path, table: Table, before: &str) -> Result<Plan, Error> {
             waiting += 1;
         }
     }
-    let paths = compacted.iter().map(|file| &file.path);
-    let bytes = paths
-        .chain(raw.iter().map(|file| &file.path))
-        .map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len()))
+    // What went away meanwhile has none.
+    let bytes = compacted
+        .iter()
+        .map(CompactedInfo::bytes)
+        .chain(raw.iter().map(FileInfo::bytes))
+        .map(Result::unwrap_or_default)
         .sum();
     Ok(Plan {
         table,
@@ -134,7 +136,7 @@ pub fn plan(root: &Path, table: Table, before: &str) -> Result<Plan, Error> {
 }
 
 /// Does what a plan says. A crash in the middle leaves files that the next plan has again.
-pub fn apply(root: &Path, plan: &Plan) -> Result<(), Error> {
+pub fn apply(root: impl Into<Root>, plan: &Plan) -> Result<(), Error> {
     apply_with(&Publisher::open(root)?, plan)
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn apply_with(publisher: &Publisher, plan: &Plan) -> Result<(), Error
         table: table.name(),
         message: error.to_string(),
     })?;
-    let dir = publisher.root().join(RETIRED).join(table.name());
+    let dir = publisher.root().path().join(RETIRED).join(table.name());
     let name = format!("{:020}.json", Timestamp::now().as_nanosecond());
     publisher.note(&dir, &name, &text)?;
     let raw: Vec<&FileInfo> = plan.raw.iter().collect();
@@ -166,7 +168,7 @@ pub(crate) fn apply_with(publisher: &Publisher, plan: &Plan) -> Result<(), Error
     Ok(())
 }
 
-fn note(root: &Path, plan: &Plan, all: &[FileInfo]) -> Result<Note, Error> {
+fn note(root: &Root, plan: &Plan, all: &[FileInfo]) -> Result<Note, Error> {
     let span = |partition: i32, range: Range| Span {
         partition,
         first_offset: range.first_offset,
@@ -213,11 +215,11 @@ fn note(root: &Path, plan: &Plan, all: &[FileInfo]) -> Result<Note, Error> {
 }
 
 /// What retention has deleted of a table.
-pub(crate) fn retired(root: &Path, table: Table) -> Result<Retired, Error> {
-    let dir = root.join(RETIRED).join(table.name());
+pub(crate) fn retired(root: &Root, table: Table) -> Result<Retired, Error> {
+    let dir = root.path().join(RETIRED).join(table.name());
     let mut retired = Retired::default();
-    for path in notes(&dir)? {
-        let text = std::fs::read_to_string(&path).doing("read", &path)?;
+    for path in root.walk(&dir, &[])?.into_iter().map(|found| found.path) {
+        let text = root.text(&path).doing("read", &path)?;
         let note: Note = serde_json::from_str(&text)
             .map_err(|error| crate::footer::unreadable(&path, error.to_string()))?;
         let mut add = |span: &Span| {
@@ -234,15 +236,4 @@ pub(crate) fn retired(root: &Path, table: Table) -> Result<Retired, Error> {
             .extend(note.compacted.iter().map(|file| file.number));
     }
     Ok(retired)
-}
-
-fn notes(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).doing("list", dir),
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<std::io::Result<_>>()
-            .doing("list", dir),
-    }
 }

@@ -6,7 +6,6 @@
 mod assignment;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::roll::{Reason, Roll};
 use crate::source::{Key, Source};
 use crate::write::Written;
 use crate::writers::{Done, Writers};
-use crate::{Config, Error, Table, happenings, listing};
+use crate::{Config, Error, Root, Table, happenings, listing};
 
 /// Records between two looks at everything else.
 const BATCH: usize = 2000;
@@ -72,19 +71,19 @@ pub struct Summary {
 pub fn run(
     config: &Config,
     kafka: &KafkaClient,
-    root: &Path,
+    root: impl Into<Root>,
     options: &Options,
     shutdown: &CancellationToken,
 ) -> Result<Summary, Error> {
     config.check()?;
     let publisher = Arc::new(Publisher::open(root)?);
     let source = Source::connect(config, kafka)?;
-    let identity = Arc::new(Identity::new(config, kafka, publisher.root())?);
+    let identity = Arc::new(Identity::new(config, kafka, publisher.root().path())?);
     let now = Instant::now();
     let mut archiver = Archiver {
         config,
         kafka,
-        root: publisher.root().to_owned(),
+        root: publisher.root().clone(),
         roll: Roll::from(config),
         decoder: &options.decoder,
         shutdown,
@@ -103,7 +102,7 @@ pub fn run(
         waited: Duration::ZERO,
         summary: Summary::default(),
     };
-    happenings::started(root, &config.group);
+    happenings::started(archiver.root.path(), &config.group);
     archiver.work(options.exit_at_end)?;
     archiver.finish()?;
     let mut summary = archiver.summary;
@@ -115,7 +114,7 @@ pub fn run(
 struct Archiver<'a> {
     config: &'a Config,
     kafka: &'a KafkaClient,
-    root: PathBuf,
+    root: Root,
     roll: Roll,
     decoder: &'a Decoder,
     shutdown: &'a CancellationToken,
@@ -464,7 +463,7 @@ fn tell(
     admitted: Admitted,
     message: &BorrowedMessage<'_>,
     partition: &Partition,
-    root: &Path,
+    root: &Root,
     source: &Source,
 ) -> Result<(), Error> {
     match admitted {
@@ -479,7 +478,7 @@ fn tell(
             offset: witness.offset,
             found_ms: message.timestamp().to_millis().unwrap_or_default(),
             archived_ms: witness.timestamp_ms,
-            table_dir: crate::path::table_dir(root, partition.table),
+            table_dir: crate::path::table_dir(root.path(), partition.table),
         }),
     }
 }

@@ -9,13 +9,13 @@ use std::time::Instant;
 use schemas::event::{Actor, ActorKind, Event, Payload, Text};
 use schemas::{Decoder, Encoder};
 
-use crate::Table;
 use crate::columns::Record;
-use crate::disk::{Disk, LocalDisk};
+use crate::disk::Disk;
 use crate::partition::Partition;
 use crate::publish::Publisher;
 use crate::roll::Reason;
 use crate::write::{Collection, Written, write};
+use crate::{Root, S3Config, Table};
 
 /// 2026-04-01T02:47:00Z.
 pub(crate) const MORNING_MS: i64 = 1_775_011_620_000;
@@ -92,19 +92,21 @@ pub(crate) fn collection(first_offset: i64, offsets: &[i64]) -> Collection {
 }
 
 /// Writes a collection with a publisher of its own.
-pub(crate) fn write_once(root: &Path, collection: &Collection) -> Written {
+pub(crate) fn write_once(root: impl Into<Root>, collection: &Collection) -> Written {
     write(&Publisher::open(root).unwrap(), collection, 3).unwrap()
 }
 
 /// A disk on a machine that dies: from some step on, nothing works any more.
 pub(crate) struct DyingDisk {
+    disk: Box<dyn Disk>,
     steps_left: AtomicUsize,
 }
 
 impl DyingDisk {
-    /// Works for this many steps.
-    pub(crate) fn after(steps: usize) -> Self {
+    /// The disk of an archive, works for this many steps.
+    pub(crate) fn of(root: &Root, steps: usize) -> Self {
         Self {
+            disk: root.disk(),
             steps_left: AtomicUsize::new(steps),
         }
     }
@@ -122,21 +124,34 @@ impl DyingDisk {
 
 impl Disk for DyingDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.create_dir(dir))
+        self.step().and_then(|()| self.disk.create_dir(dir))
     }
     fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.sync_file(file, path))
+        self.step().and_then(|()| self.disk.sync_file(file, path))
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.sync_dir(dir))
+        self.step().and_then(|()| self.disk.sync_dir(dir))
     }
     fn symlink(&self, text: &Path, link: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.symlink(text, link))
+        self.step().and_then(|()| self.disk.symlink(text, link))
     }
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.hard_link(file, name))
+        self.step().and_then(|()| self.disk.hard_link(file, name))
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| LocalDisk.remove_file(path))
+        self.step().and_then(|()| self.disk.remove_file(path))
     }
+}
+
+/// A new bucket of the tests' S3 server, as the root of an archive.
+pub(crate) fn bucket_root(spool: &Path) -> Root {
+    let server = local_s3::shared_test_server();
+    let url = format!("s3://{}/archive", server.make_bucket().unwrap());
+    Root::bucket(
+        Path::new(&url),
+        server.variables(),
+        &S3Config::default(),
+        spool,
+    )
+    .unwrap()
 }

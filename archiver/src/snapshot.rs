@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::footer::Covered;
 use crate::listing::{self, CompactedInfo, FileInfo};
 use crate::publish::floor::floors;
-use crate::{Error, Table};
+use crate::{Error, Kind, Root, Table};
 
 /// How often files may go away under a reader before it is told. Each time a compaction was finished and its inputs
 /// deleted meanwhile.
@@ -45,6 +45,19 @@ impl Snapshot {
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let compacted = self.compacted.iter().map(|file| file.path.as_path());
         compacted.chain(self.raw.iter().map(|file| file.path.as_path()))
+    }
+
+    /// Where the rows of each partition end: the offset from which on none is in these files. A partition without rows
+    /// is not in it. Reads a footer for each partition that has raw files.
+    pub fn next_offsets(&self) -> Result<BTreeMap<i32, i64>, Error> {
+        let mut next = self.covered.clone();
+        // Sorted by offset, so that the last one of a partition stays.
+        let newest: BTreeMap<i32, &FileInfo> =
+            self.raw.iter().map(|file| (file.partition, file)).collect();
+        for (partition, file) in newest {
+            next.insert(partition, file.footer()?.next_offset);
+        }
+        Ok(next)
     }
 
     /// A statement that makes a view of these rows in DuckDB, named as the table. The `hour` that only folders of raw
@@ -71,7 +84,7 @@ impl Snapshot {
         }
         let table = self.table;
         match parts.is_empty() {
-            true => format!("-- {table} has no rows"),
+            true => format!("create or replace view {table} as\n{};", no_rows(table)),
             false => format!(
                 "create or replace view {table} as\n{};",
                 parts.join("\nunion all by name\n")
@@ -80,14 +93,34 @@ impl Snapshot {
     }
 }
 
+/// The columns of a table without a row, in DuckDB's types, so that a query over it has an answer.
+fn no_rows(table: Table) -> String {
+    let columns = table.columns().iter().map(|column| {
+        let kind = match column.kind {
+            Kind::Text | Kind::Json => "varchar",
+            Kind::Bytes => "blob",
+            Kind::SmallInt => "integer",
+            Kind::Int => "bigint",
+            Kind::Real => "double",
+            Kind::Flag => "boolean",
+            Kind::Time => "timestamptz",
+            Kind::TextList => "varchar[]",
+        };
+        format!("null::{kind} as {}", column.name)
+    });
+    let columns: Vec<String> = columns.chain(["null::date as date".to_owned()]).collect();
+    format!("select {} where false", columns.join(", "))
+}
+
 /// The files that hold each row of a table once, now.
-pub fn snapshot(root: &Path, table: Table) -> Result<Snapshot, Error> {
-    look(root, table, &mut |_| {})
+pub fn snapshot(root: impl Into<Root>, table: Table) -> Result<Snapshot, Error> {
+    look(&root.into(), table, &mut |_| {})
 }
 
 /// The files that held each row of a table once, at a time in milliseconds since 1970. Compaction forgets the past: when
 /// raw files of that time are gone, an error names the times that can be told instead.
-pub fn snapshot_as_of(root: &Path, table: Table, at_ms: i64) -> Result<Snapshot, Error> {
+pub fn snapshot_as_of(root: impl Into<Root>, table: Table, at_ms: i64) -> Result<Snapshot, Error> {
+    let root = &root.into();
     let now = snapshot(root, table)?;
     let mut compacted = now.compacted;
     let mut covered = Covered::new();
@@ -104,7 +137,9 @@ pub fn snapshot_as_of(root: &Path, table: Table, at_ms: i64) -> Result<Snapshot,
     let floors = floors(root, table)?;
     let mut raw: Vec<FileInfo> = Vec::new();
     let mut next: BTreeMap<i32, Option<i64>> = BTreeMap::new();
-    for file in listing::files(root, table)? {
+    let files = listing::files(root, table)?;
+    root.prepare_footers(files.iter().map(|file| file.path.as_path()))?;
+    for file in files {
         let begin = covered.get(&file.partition).copied();
         if begin.is_some_and(|begin| file.first_offset < begin) {
             continue;
@@ -166,7 +201,7 @@ pub(crate) enum Look {
 }
 
 pub(crate) fn look(
-    root: &Path,
+    root: &Root,
     table: Table,
     after: &mut dyn FnMut(Look),
 ) -> Result<Snapshot, Error> {
@@ -194,7 +229,7 @@ pub(crate) fn look(
 
 /// One pass; none if a file that it needs may have gone away meanwhile.
 fn look_once(
-    root: &Path,
+    root: &Root,
     table: Table,
     after: &mut dyn FnMut(Look),
 ) -> Result<Option<Snapshot>, Error> {

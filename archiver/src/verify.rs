@@ -20,7 +20,7 @@ use crate::listing::{self, CompactedInfo, FileInfo};
 use crate::path::{COMPACTED_PLACES, CompactedName, FileName, PLACES};
 use crate::publish::floor::floors;
 use crate::retain::{Retired, retired};
-use crate::{Error, Table, path};
+use crate::{Error, Root, Table, path};
 
 /// What is wrong with an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,11 +113,12 @@ pub struct Progress {
 /// Looks at the whole archive below this root. `progress` is called for each piece of a file, and can stop it with an
 /// error.
 pub fn verify(
-    root: &Path,
+    root: impl Into<Root>,
     progress: &mut dyn FnMut(Progress) -> Result<(), Error>,
 ) -> Result<Report, Error> {
-    if !root.exists() {
-        return Err(std::io::Error::from(ErrorKind::NotFound)).doing("open", root);
+    let root = &root.into();
+    if !root.exists()? {
+        return Err(std::io::Error::from(ErrorKind::NotFound)).doing("open", root.path());
     }
     let mut listed = Vec::new();
     let mut bytes_total = 0;
@@ -127,7 +128,7 @@ pub fn verify(
             raw: listing::files(root, table)?,
             compacted: listing::compacted_files(root, table)?,
         };
-        bytes_total += tier.paths().map(size).sum::<u64>();
+        bytes_total += tier.bytes();
         listed.push(tier);
     }
     let mut report = Report::default();
@@ -166,16 +167,19 @@ impl Listed {
         let compacted = self.compacted.iter().map(|file| file.path.as_path());
         compacted.chain(self.raw.iter().map(|file| file.path.as_path()))
     }
-}
 
-fn size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+    /// What went away meanwhile has none.
+    fn bytes(&self) -> u64 {
+        let compacted = self.compacted.iter().map(CompactedInfo::bytes);
+        let bytes = compacted.chain(self.raw.iter().map(FileInfo::bytes));
+        bytes.map(Result::unwrap_or_default).sum()
+    }
 }
 
 type Step<'a> = dyn FnMut(u64, usize) -> Result<(), Error> + 'a;
 
 struct Verifier<'a> {
-    root: &'a Path,
+    root: &'a Root,
     table: Table,
     findings: Vec<Finding>,
     checked: Checked,
@@ -242,10 +246,10 @@ impl Verifier<'_> {
     /// Every byte, then every row. None if the file is not to be used any further, which is told.
     fn raw_file(&mut self, file: &FileInfo, step: &mut Step<'_>) -> Result<Option<Footer>, Error> {
         self.checked.raw_files += 1;
-        if !self.bytes(&file.path, step)? {
+        let Some(open) = self.whole(&file.path, step)? else {
             return Ok(None);
-        }
-        let footer = match file.footer() {
+        };
+        let footer = match Footer::of(&open, &file.path) {
             Ok(footer) => footer,
             Err(error) => return self.unusable(&file.path, error),
         };
@@ -261,7 +265,7 @@ impl Verifier<'_> {
             );
             return Ok(None);
         }
-        match self.contents(&file.path, step)? {
+        match self.contents(open, &file.path, step)? {
             Some(contents) => {
                 if let Err(Error::Unreadable { reason, .. }) =
                     check_contents(&file.path, &footer, &contents)
@@ -280,10 +284,10 @@ impl Verifier<'_> {
         step: &mut Step<'_>,
     ) -> Result<Option<CompactedFooter>, Error> {
         self.checked.compacted_files += 1;
-        if !self.bytes(&file.path, step)? {
+        let Some(open) = self.whole(&file.path, step)? else {
             return Ok(None);
-        }
-        let footer = match file.footer() {
+        };
+        let footer = match CompactedFooter::of(&open, &file.path) {
             Ok(footer) => footer,
             Err(error) => return self.unusable(&file.path, error),
         };
@@ -298,7 +302,7 @@ impl Verifier<'_> {
             );
             return Ok(None);
         }
-        let Some(contents) = self.contents(&file.path, step)? else {
+        let Some(contents) = self.contents(open, &file.path, step)? else {
             return Ok(None);
         };
         if contents.rows != footer.rows || contents.checksum != footer.checksum {
@@ -320,14 +324,14 @@ impl Verifier<'_> {
         Ok(Some(footer))
     }
 
-    /// Holds the bytes of a file against its digest; false if it is not to be looked at any further.
-    fn bytes(&mut self, path: &Path, step: &mut Step<'_>) -> Result<bool, Error> {
-        let mut file = match File::open(path) {
+    /// Holds the bytes of a file against its digest; none if it is not to be looked at any further.
+    fn whole(&mut self, path: &Path, step: &mut Step<'_>) -> Result<Option<File>, Error> {
+        let mut file = match self.root.open(path) {
             // Compacted and deleted, or retired, since it was listed.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 self.find(Kind::Unreadable, Some(path), error.to_string());
-                return Ok(false);
+                return Ok(None);
             }
             Ok(file) => file,
         };
@@ -343,13 +347,13 @@ impl Verifier<'_> {
         stopped?;
         self.checked.bytes += bytes_read;
         match digested {
-            Ok(Digested::Whole) => Ok(true),
+            Ok(Digested::Whole) => Ok(Some(file)),
             Ok(Digested::Unsaid) => {
-                let bytes = size(path);
+                let bytes = file.metadata().map_or(0, |metadata| metadata.len());
                 self.checked.bytes += bytes;
                 step(bytes, found)?;
                 self.checked.undigested += 1;
-                Ok(true)
+                Ok(Some(file))
             }
             Ok(Digested::Damaged) => {
                 self.find(
@@ -357,18 +361,23 @@ impl Verifier<'_> {
                     Some(path),
                     "its bytes are not those that were written; restore it from a copy".to_owned(),
                 );
-                Ok(false)
+                Ok(None)
             }
             Err(error) => {
                 self.find(Kind::Unreadable, Some(path), error.to_string());
-                Ok(false)
+                Ok(None)
             }
         }
     }
 
-    fn contents(&mut self, path: &Path, step: &mut Step<'_>) -> Result<Option<Contents>, Error> {
+    fn contents(
+        &mut self,
+        file: File,
+        path: &Path,
+        step: &mut Step<'_>,
+    ) -> Result<Option<Contents>, Error> {
         let found = self.findings.len();
-        match Contents::read(path, self.table, &mut |_| step(0, found)) {
+        match Contents::read(file, path, self.table, &mut |_| step(0, found)) {
             Ok(contents) => Ok(Some(contents)),
             Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => self.unusable(path, error),
@@ -520,11 +529,11 @@ impl Verifier<'_> {
     fn strangers(&mut self, listed: &Listed) -> Result<(), Error> {
         let ours: BTreeSet<&Path> = listed.paths().collect();
         let dirs = [
-            path::compacted_dir(self.root, self.table),
-            path::table_dir(self.root, self.table),
+            path::compacted_dir(self.root.path(), self.table),
+            path::table_dir(self.root.path(), self.table),
         ];
         for dir in dirs {
-            for found in parquet_files(&dir)? {
+            for found in self.root.parquet_files(&dir)? {
                 // One that was published since the listing is ours.
                 let name = found.file_name().and_then(|name| name.to_str());
                 let is_name = name.is_some_and(|name| {
@@ -557,8 +566,14 @@ impl Verifier<'_> {
             .iter()
             .map(|file| (file.partition, file.first_offset))
             .collect();
-        let table_dir = path::table_dir(self.root, self.table);
-        for (stem, folder) in places(&self.root.join(PLACES).join(self.table.name()))? {
+        let listed: BTreeSet<&Path> = listed.paths().collect();
+        let is_there = |path: &Path| listed.contains(path) || !self.root.is_gone(path);
+        let mut findings = Vec::new();
+        let table_dir = path::table_dir(self.root.path(), self.table);
+        for (stem, folder) in self
+            .root
+            .links(&self.root.path().join(PLACES).join(self.table.name()))?
+        {
             let Some(name) = FileName::parse_stem(&stem) else {
                 continue;
             };
@@ -567,13 +582,13 @@ impl Verifier<'_> {
                 .get(&name.partition)
                 .is_some_and(|floor| name.first_offset < *floor);
             let is_missing = !there.contains(&(name.partition, name.first_offset));
-            if !is_missing && !path.exists() {
-                self.find(
+            if !is_missing && !is_there(&path) {
+                findings.push((
                     Kind::Copied,
-                    Some(&path),
+                    path,
                     "it lies in another folder than the one that it was published in".to_owned(),
-                );
-            } else if is_missing && !is_below_floor && !path.exists() {
+                ));
+            } else if is_missing && !is_below_floor && !is_there(&path) {
                 let has_rows = covered
                     .get(&name.partition)
                     .is_some_and(|next| name.first_offset < *next);
@@ -588,12 +603,18 @@ impl Verifier<'_> {
                     }
                     (false, false) => "the raw file was deleted",
                 };
-                self.find(Kind::Deleted, Some(&path), message.to_owned());
+                findings.push((Kind::Deleted, path, message.to_owned()));
             }
         }
         let newest = compacted.last_key_value().map(|(number, _)| *number);
-        let compacted_dir = path::compacted_dir(self.root, self.table);
-        for (stem, folder) in places(&self.root.join(COMPACTED_PLACES).join(self.table.name()))? {
+        let compacted_dir = path::compacted_dir(self.root.path(), self.table);
+        for (stem, folder) in self.root.links(
+            &self
+                .root
+                .path()
+                .join(COMPACTED_PLACES)
+                .join(self.table.name()),
+        )? {
             let Some(name) = CompactedName::parse_stem(&stem) else {
                 continue;
             };
@@ -601,69 +622,28 @@ impl Verifier<'_> {
             // Those before the newest are told by their numbers.
             if newest.is_none_or(|newest| name.number > newest)
                 && !retired.numbers.contains(&name.number)
-                && !path.exists()
+                && !is_there(&path)
             {
-                self.find(
+                findings.push((
                     Kind::Deleted,
-                    Some(&path),
+                    path,
                     "the compacted file was deleted, or a compaction was stopped before it published it: then the \
                      next one does"
                         .to_owned(),
-                );
+                ));
             }
+        }
+        for (kind, path, message) in findings {
+            self.find(kind, Some(&path), message);
         }
         Ok(())
     }
 }
 
-fn is_listed_now(root: &Path, table: Table, path: &Path) -> Result<bool, Error> {
+fn is_listed_now(root: &Root, table: Table, path: &Path) -> Result<bool, Error> {
     let raw = listing::files(root, table)?;
     let compacted = listing::compacted_files(root, table)?;
     Ok(raw.iter().any(|file| file.path == path) || compacted.iter().any(|file| file.path == path))
-}
-
-/// Names and texts of the symbolic links of a folder.
-fn places(dir: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.doing("list", dir)?,
-    };
-    let mut places = Vec::new();
-    for entry in entries {
-        let entry = entry.doing("list", dir)?;
-        if let (Some(name), Ok(text)) =
-            (entry.file_name().to_str(), std::fs::read_link(entry.path()))
-        {
-            places.push((name.to_owned(), text));
-        }
-    }
-    places.sort_unstable();
-    Ok(places)
-}
-
-/// Every Parquet file below a folder.
-fn parquet_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        let entries = match std::fs::read_dir(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            entries => entries.doing("list", &dir)?,
-        };
-        for entry in entries {
-            let path = entry.doing("list", &dir)?.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "parquet")
-            {
-                found.push(path);
-            }
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 #[cfg(test)]

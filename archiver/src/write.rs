@@ -91,25 +91,30 @@ pub(crate) fn write(
             footer,
             file_bytes,
         }),
-        Publication::Lost(path) => {
-            let winner = Footer::read(&path)?;
-            Ok(Written::Lost { path, winner })
-        }
+        Publication::Lost(path) => match Footer::read(publisher.root(), &path) {
+            Ok(winner) => Ok(Written::Lost { path, winner }),
+            // It was compacted and deleted before it could be looked at.
+            Err(error) if error.is_gone() => go_on_after_newest(publisher, collection),
+            Err(error) => Err(error),
+        },
         // What was collected is archived; the partition goes on after its newest file, which is never deleted.
-        Publication::Overtaken => {
-            let newest =
-                listing::newest(publisher.root(), collection.table)?.remove(&collection.partition);
-            let newest = newest.ok_or(Error::NewestGone {
-                table: collection.table.name(),
-                partition: collection.partition,
-            })?;
-            let winner = newest.footer()?;
-            Ok(Written::Lost {
-                path: newest.path,
-                winner,
-            })
-        }
+        Publication::Overtaken => go_on_after_newest(publisher, collection),
     }
+}
+
+fn go_on_after_newest(publisher: &Publisher, collection: &Collection) -> Result<Written, Error> {
+    listing::look_until_there(|| {
+        let newest =
+            listing::newest(publisher.root(), collection.table)?.remove(&collection.partition);
+        let newest = newest.ok_or(Error::NewestGone {
+            table: collection.table.name(),
+            partition: collection.partition,
+        })?;
+        Ok(Written::Lost {
+            winner: newest.footer()?,
+            path: newest.path,
+        })
+    })
 }
 
 fn footer_of(collection: &Collection) -> Result<Footer, Error> {

@@ -156,3 +156,24 @@ fn an_error_names_the_line_what_was_expected_and_what_stood_there() {
     assert!(error("scenario s\n09:00 a says \"x\"").starts_with("line 1: expected a line `expect"));
     assert!(error("scenario s\nexpect tool_lop").contains("one of handoffs, handoff_dropped"));
 }
+
+#[test]
+fn every_constructed_workflow_is_told_with_an_event_for_each_sentence() {
+    let mut told = 0;
+    for (family, text) in families(&root().join("scenarios/signals")).unwrap() {
+        for scenario in parse(&family, &text).unwrap() {
+            let workflow = corpus::tell(&scenario, SEED, 0).unwrap();
+            let deliveries = workflow.deliveries.into_iter();
+            let events: Vec<_> = deliveries.map(|delivery| delivery.event).collect();
+            let Some(story) = session::story::of_events(&events, &session::Config::default())
+            else {
+                continue;
+            };
+            let is_event = |id: &str| events.iter().any(|event| event.event_id == id);
+            let complaints = story.complaints(is_event);
+            assert!(complaints.is_empty(), "{}: {complaints:#?}", scenario.title);
+            told += 1;
+        }
+    }
+    assert!(told > 100, "{told} told");
+}

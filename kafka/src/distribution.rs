@@ -20,7 +20,7 @@ use crate::tools::{Java, Maven};
 use crate::{Error, Progress, warm_up};
 
 /// The pinned version of Apache Kafka.
-pub const KAFKA_VERSION: &str = "4.3.1";
+pub const KAFKA_VERSION: &str = "4.2.2";
 
 const POM: &str = include_str!("../pom.xml");
 const LOCK_FILE: &str = include_str!("../jars.lock");
@@ -363,7 +363,7 @@ impl<'a> FetchReport<'a> {
 }
 
 /// The pinned jar in a line such as
-/// `[INFO] Downloaded from central: https://…/kafka-clients-4.3.1.jar (9.8 MB at 4.2 MB/s)`.
+/// `[INFO] Downloaded from central: https://…/kafka-clients-4.2.2.jar (9.8 MB at 4.2 MB/s)`.
 fn downloaded_jar(line: &str) -> Option<&'static str> {
     let (_, address) = line.split_once("Downloaded from ")?.1.split_once(": ")?;
     let file = address.split_ascii_whitespace().next()?;
@@ -415,8 +415,8 @@ mod tests {
         };
         let mut report = FetchReport::new(dir.path(), &progress);
         assert!(!report.read(&output));
-        let mut text = "Downloading from central: https://host/a/kafka-clients-4.3.1.jar\n\
-            [INFO] Downloaded from central: https://host/a/kafka-clients-4.3.1.jar (9 MB at 4 MB/s)\n\
+        let mut text = "Downloading from central: https://host/a/kafka-clients-4.2.2.jar\n\
+            [INFO] Downloaded from central: https://host/a/kafka-clients-4.2.2.jar (9 MB at 4 MB/s)\n\
             [INFO] Downloaded from central: https://host/a/plexus-io-2.0.6.jar (58 kB at 612 kB/s)\n\
             [INFO] Downloaded from central: https://host/a/slf4j-"
             .to_owned();

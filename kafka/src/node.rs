@@ -23,7 +23,7 @@ use crate::{Error, properties};
 const TAIL_LINES: usize = 20;
 
 /// How long Kafka's storage tool may take to format a folder.
-const FORMAT_LIMIT: Duration = Duration::from_secs(60);
+const FORMAT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A Kafka process that could be started.
 pub(crate) struct Node<'a> {

@@ -28,10 +28,12 @@ pub fn start_test_broker() -> Result<Broker, Error> {
     Broker::start(test_broker_config(), &|_| ())
 }
 
-/// What the test brokers run with: a new temporary folder, deleted with the broker, and half of the usual heap.
+/// What the test brokers run with: a new temporary folder, deleted with the broker, half of the usual heap, and time to
+/// start on a machine that does much else.
 pub fn test_broker_config() -> BrokerConfig {
     BrokerConfig {
         heap_mb: 512,
+        start_limit_ms: 300_000,
         remove_data_on_close: true,
         ..BrokerConfig::new(temporary_dir())
     }

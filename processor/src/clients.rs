@@ -76,8 +76,19 @@ impl Clients {
         )
     }
 
-    /// A reader of the changelog: it asks for the group's offsets, but never joins it and never commits.
+    /// A reader of the changelog: it asks for the group's offsets, but never joins it and never commits. About offsets
+    /// that an open transaction is to change it gets no answer.
     pub fn restorer(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
+        self.outsider("read_committed")
+    }
+
+    /// Asks for the group's offsets as they stand, whatever an open transaction is going to make of them.
+    pub fn onlooker(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
+        self.outsider("read_uncommitted")
+    }
+
+    /// Knows the group and is no member of it.
+    fn outsider(&self, isolation: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
         let defaults = [
             (
                 "queued.min.messages",
@@ -97,7 +108,7 @@ impl Clients {
         ];
         let promised = [
             ("group.id", self.config.group_id()),
-            ("isolation.level", "read_committed".to_owned()),
+            ("isolation.level", isolation.to_owned()),
             ("enable.auto.commit", "false".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
             ("enable.partition.eof", "true".to_owned()),
@@ -296,6 +307,7 @@ mod tests {
         let clients = Clients::new(&kafka, &Config::default(), 0);
         clients.member(Quiet).unwrap();
         clients.restorer().unwrap();
+        clients.onlooker().unwrap();
         clients.inquirer(true).unwrap();
         clients.producer().unwrap();
     }

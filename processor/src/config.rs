@@ -244,8 +244,8 @@ pub struct Recovery {
     pub pause_ms: u64,
     /// Longest pause after a failure, in milliseconds.
     pub pause_max_ms: u64,
-    /// Failures in a row, without a commit between them, after which the processor stops. Timeouts do not count: a
-    /// Kafka that is away is waited for.
+    /// Failures in a row, without a commit between them, after which the processor stops. Timeouts and coordinators that
+    /// are still loading do not count: a Kafka that is away is waited for.
     pub failures_max: u32,
     /// How often within `fenced_window_ms` another process may take over the transactional id before this one stops:
     /// once is a restart, again and again is a second process with the same `instance`.

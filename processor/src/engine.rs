@@ -263,7 +263,7 @@ impl Engine {
             element.set_metadata(outbox.mark());
             element
                 .set_offset(Offset::Offset(outbox.next_offset))
-                .map_err(|error| Failure::retry("committing", error.to_string()))?;
+                .map_err(|error| Failure::rebuild("committing", error.to_string()))?;
             numbers.push(number);
         }
         if fill.is_some() {
@@ -363,7 +363,7 @@ impl Engine {
             remedy: Remedy::Rejoin,
             during: "taking an assignment",
             message: error.to_string(),
-            timed_out: false,
+            away: false,
         });
     }
 
@@ -583,6 +583,6 @@ fn rejoin(during: &'static str, message: String) -> Failure {
         remedy: Remedy::Rejoin,
         during,
         message,
-        timed_out: false,
+        away: false,
     }
 }

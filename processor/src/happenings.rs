@@ -78,6 +78,17 @@ pub(crate) fn restore_waits(partition: i32, what: &str, waited: Duration) {
     );
 }
 
+/// A transaction is open for longer than Kafka lets one be open, so that waiting will not help.
+pub(crate) fn transaction_hangs(partition: i32, over: &str, waited: Duration) {
+    counter!("throughline_processor_hanging_transactions_total").increment(1);
+    error!(
+        partition,
+        over,
+        waited_ms = waited.as_millis() as u64,
+        "a transaction hangs: find it with `kafka-transactions.sh find-hanging`, end it with `abort`; the restore waits for that"
+    );
+}
+
 /// The group's offset says something else than the progress record, which is believed.
 pub(crate) fn progress_differs(partition: i32, progress: (i64, u64), group: (i64, &str)) {
     counter!("throughline_processor_progress_mismatches_total").increment(1);
@@ -150,7 +161,6 @@ pub(crate) fn committed(stage: Stage, counts: &Counts, partitions: usize, took: 
 pub(crate) fn failed(thread: usize, failure: &Failure, in_a_row: u32) {
     let remedy = match failure.remedy {
         Remedy::Resend => "resend",
-        Remedy::Retry => "retry",
         Remedy::Rebuild { fenced: false } => "rebuild",
         Remedy::Rebuild { fenced: true } => "rebuild_fenced",
         Remedy::Rejoin => "rejoin",

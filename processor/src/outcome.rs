@@ -1,8 +1,8 @@
 //! What can come of a step, grouped by what is to be done about it.
 //!
 //! [`Error`] is what reaches the caller of `run`: the processor has stopped and somebody must act. [`Failure`] stays
-//! inside: a worker mends it. Memory is never trusted after a failed commit, so that every remedy but `Stop` ends in
-//! a restore from the changelog.
+//! inside: a worker mends it. Memory is not trusted after a failed commit, so that every remedy ends in a restore from
+//! the changelog, but `Stop`, and `Resend` as long as what has come in since stays within its bounds.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -133,8 +133,6 @@ pub(crate) enum Remedy {
     /// The group refused the transaction, nothing of it was or will be committed: abort it, and send the same again
     /// when the group has settled.
     Resend,
-    /// Abort the transaction, restore its partitions, go on.
-    Retry,
     /// The producer cannot be trusted: make a new one, restore every partition, go on.
     Rebuild {
         /// Another producer with the same transactional id has taken over.
@@ -152,8 +150,8 @@ pub(crate) struct Failure {
     pub remedy: Remedy,
     pub during: &'static str,
     pub message: String,
-    /// Kafka did not answer in time: it may be away, which is no fault of what was tried.
-    pub timed_out: bool,
+    /// Kafka is away, or not yet whole again: no fault of what was tried.
+    pub away: bool,
 }
 
 impl Failure {
@@ -162,7 +160,7 @@ impl Failure {
             message: error.to_string(),
             remedy: Remedy::Stop(Box::new(error)),
             during: "stopping",
-            timed_out: false,
+            away: false,
         }
     }
 
@@ -171,29 +169,20 @@ impl Failure {
             remedy: Remedy::Rebuild { fenced: false },
             during,
             message: message.into(),
-            timed_out: false,
-        }
-    }
-
-    pub fn retry(during: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            remedy: Remedy::Retry,
-            during,
-            message: message.into(),
-            timed_out: false,
+            away: false,
         }
     }
 
     pub fn resend(during: &'static str, message: impl Into<String>) -> Self {
         Self {
             remedy: Remedy::Resend,
-            ..Self::retry(during, message)
+            ..Self::rebuild(during, message)
         }
     }
 
     pub fn timed_out(during: &'static str, message: impl Into<String>) -> Self {
         Self {
-            timed_out: true,
+            away: true,
             ..Self::rebuild(during, message)
         }
     }
@@ -232,7 +221,7 @@ impl Failure {
             remedy,
             during: "reading events",
             message: format!("{error} ({code})"),
-            timed_out: false,
+            away: false,
         })
     }
 
@@ -270,9 +259,15 @@ impl Failure {
                 | Code::InvalidProducerEpoch
                 | Code::TransactionCoordinatorFenced
         );
-        let timed_out = matches!(
+        // Coordinators that are read in again after a start answer as the last three do.
+        let away = matches!(
             code,
-            Code::OperationTimedOut | Code::RequestTimedOut | Code::MessageTimedOut
+            Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::MessageTimedOut
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
         );
         // The answer of the group's coordinator to the offsets: the generation has moved on, and the commit itself was
         // not asked for. Partitions that are lost are let go before the client joins again, so what is kept is ours.
@@ -286,7 +281,7 @@ impl Failure {
         // abort, and would be committed with the next transaction of the same producer (what KIP-890 mends, which
         // librdkafka does not have). Only a new producer, whose epoch is higher, keeps it out.
         let settled = abortable && regrouping && delivery.is_none();
-        let remedy = if settled && fatal.is_none() && !fenced && !timed_out {
+        let remedy = if settled && fatal.is_none() && !fenced && !away {
             Remedy::Resend
         } else {
             Remedy::Rebuild { fenced }
@@ -295,7 +290,7 @@ impl Failure {
             remedy,
             during,
             message,
-            timed_out,
+            away,
         }
     }
 }

@@ -31,8 +31,12 @@ use crate::stage::Core;
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest wait for the next record in one call.
 const POLL: Duration = Duration::from_millis(100);
-/// After this long a wait is told.
+/// After this long a wait is told, then after twice as long and so on, and at least so often.
 const TELL_AFTER: Duration = Duration::from_secs(5);
+const TELL_EVERY: Duration = Duration::from_secs(300);
+/// Longest time that Kafka lets a transaction stay open unless its operator has allowed more
+/// (`transaction.max.timeout.ms`). What is open for longer is not an owner's any more: Kafka has lost track of it.
+const OPEN_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What came of the restore of one partition.
 pub(crate) struct Restored {
@@ -173,6 +177,51 @@ impl From<KafkaError> for Trouble {
     }
 }
 
+impl Trouble {
+    /// Tells what was being asked: the error itself says only that nothing came.
+    fn during(what: &'static str) -> impl Fn(KafkaError) -> Self {
+        move |error| Self::Again(format!("{what}: {error}"))
+    }
+}
+
+/// A transaction that must be decided before the restore can go on, and how long that has been waited for.
+struct Undecided {
+    /// -1: every one.
+    partition: i32,
+    over: &'static str,
+    since: Instant,
+    tell_after: Duration,
+}
+
+impl Undecided {
+    fn over(partition: i32, over: &'static str) -> Self {
+        Self {
+            partition,
+            over,
+            since: Instant::now(),
+            tell_after: TELL_AFTER,
+        }
+    }
+
+    /// Pauses, and tells now and then that it still waits, and what to do when waiting will not help.
+    fn look_again(&mut self) {
+        let waited = self.since.elapsed();
+        if waited >= self.tell_after {
+            self.tell_after = (waited * 2).min(waited + TELL_EVERY);
+            if waited < OPEN_MAX {
+                happenings::restore_waits(
+                    self.partition,
+                    &format!("a transaction over {} is open", self.over),
+                    waited,
+                );
+            } else {
+                happenings::transaction_hangs(self.partition, self.over, waited);
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// What is known of one partition before its changelog is read.
 struct Plan {
     number: i32,
@@ -262,8 +311,12 @@ impl Job {
             plans.push(Plan {
                 number,
                 group: groups.get(&number).cloned(),
-                events: tail.fetch_watermarks(&self.names.source, number, limit)?,
-                changelog: tail.fetch_watermarks(&self.names.changelog, number, limit)?,
+                events: tail
+                    .fetch_watermarks(&self.names.source, number, limit)
+                    .map_err(Trouble::during("the end of the events"))?,
+                changelog: tail
+                    .fetch_watermarks(&self.names.changelog, number, limit)
+                    .map_err(Trouble::during("the end of the changelog"))?,
                 rows: HashMap::new(),
             });
         }
@@ -275,53 +328,49 @@ impl Job {
         &self,
         reader: &BaseConsumer<Quiet>,
     ) -> Result<HashMap<i32, (i64, String)>, Trouble> {
-        let mut told = false;
-        let since = Instant::now();
+        let mut undecided = Undecided::over(-1, "the group's offsets");
+        let mut onlooker = None;
         loop {
             self.check_cancelled()?;
-            let mut list = TopicPartitionList::new();
-            for &number in &self.left {
-                list.add_partition(&self.names.source, number);
-            }
-            match reader.committed_offsets(list, self.clients.request_limit()) {
-                Ok(list) => {
-                    let elements = list.elements();
-                    let unstable = |error: &KafkaError| {
-                        error.rdkafka_error_code() == Some(Code::UnstableOffsetCommit)
-                    };
-                    match elements.iter().find_map(|element| element.error().err()) {
-                        None => {
-                            let offset = |offset| match offset {
-                                Offset::Offset(offset) => Some(offset),
-                                _ => None,
-                            };
-                            return Ok(elements
-                                .iter()
-                                .filter_map(|element| {
-                                    Some((
-                                        element.partition(),
-                                        (offset(element.offset())?, element.metadata().to_owned()),
-                                    ))
-                                })
-                                .collect());
-                        }
-                        Some(error) if unstable(&error) => {}
-                        Some(error) => return Err(error.into()),
+            match self.ask_group(reader) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) => match error.rdkafka_error_code() {
+                    Some(Code::UnstableOffsetCommit) => {}
+                    // The client asks on by itself while a transaction is undecided, and in the end says no more than
+                    // that time is over. The same question without that condition tells the one from the other.
+                    Some(Code::OperationTimedOut) => {
+                        let onlooker = match &mut onlooker {
+                            Some(onlooker) => onlooker,
+                            none => none.insert(self.clients.onlooker()?),
+                        };
+                        self.ask_group(onlooker)
+                            .map_err(Trouble::during("the group's offsets"))?;
                     }
-                }
-                Err(error) if error.rdkafka_error_code() == Some(Code::UnstableOffsetCommit) => {}
-                Err(error) => return Err(error.into()),
+                    _ => return Err(Trouble::during("the group's offsets")(error)),
+                },
             }
-            if !told && since.elapsed() >= TELL_AFTER {
-                told = true;
-                happenings::restore_waits(
-                    -1,
-                    "a former owner's transaction over the group's offsets",
-                    since.elapsed(),
-                );
-            }
-            std::thread::sleep(LOOK);
+            undecided.look_again();
         }
+    }
+
+    /// What the group has committed for the partitions that are left. The first error of any of them is the answer.
+    fn ask_group(
+        &self,
+        client: &BaseConsumer<Quiet>,
+    ) -> Result<HashMap<i32, (i64, String)>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for &number in &self.left {
+            list.add_partition(&self.names.source, number);
+        }
+        let list = client.committed_offsets(list, self.clients.request_limit())?;
+        let mut offsets = HashMap::new();
+        for element in list.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert(element.partition(), (offset, element.metadata().to_owned()));
+            }
+        }
+        Ok(offsets)
     }
 
     /// Step (c). Kafka aborts an owner's open transaction after its timeout at the latest.
@@ -331,25 +380,17 @@ impl Job {
         plans: &[Plan],
     ) -> Result<(), Trouble> {
         for plan in plans {
-            let since = Instant::now();
-            let mut told = false;
+            let mut undecided = Undecided::over(plan.number, "the changelog");
             loop {
                 self.check_cancelled()?;
                 let limit = self.clients.request_limit();
-                let (_, stable) =
-                    reader.fetch_watermarks(&self.names.changelog, plan.number, limit)?;
+                let (_, stable) = reader
+                    .fetch_watermarks(&self.names.changelog, plan.number, limit)
+                    .map_err(Trouble::during("the stable end of the changelog"))?;
                 if stable >= plan.changelog.1 {
                     break;
                 }
-                if !told && since.elapsed() >= TELL_AFTER {
-                    told = true;
-                    happenings::restore_waits(
-                        plan.number,
-                        "an open transaction in the changelog",
-                        since.elapsed(),
-                    );
-                }
-                std::thread::sleep(LOOK);
+                undecided.look_again();
             }
         }
         Ok(())

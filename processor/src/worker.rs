@@ -330,7 +330,7 @@ impl Worker {
             Remedy::Stop(error) => return Err(*error),
             Remedy::Rebuild { .. } => true,
             // what cannot be aborted is ended by the next producer
-            Remedy::Resend | Remedy::Retry | Remedy::Rejoin => engine.abort().is_err(),
+            Remedy::Resend | Remedy::Rejoin => engine.abort().is_err(),
         };
         if rebuild {
             engine.drop_producer();
@@ -358,7 +358,7 @@ struct Mender {
     recovery: Recovery,
     transactional_id: String,
     in_a_row: u32,
-    /// Failures in a row that were no timeouts.
+    /// Failures in a row while Kafka was there.
     faults: u32,
     fenced: VecDeque<Instant>,
     not_before: Option<Instant>,
@@ -380,7 +380,7 @@ impl Mender {
     /// Passes a failure on, or turns it into the error that ends the worker.
     fn judge(&mut self, failure: Failure) -> Result<Failure, Error> {
         self.in_a_row += 1;
-        self.faults += u32::from(!failure.timed_out);
+        self.faults += u32::from(!failure.away);
         happenings::failed(self.thread, &failure, self.in_a_row);
         let now = Instant::now();
         if let Remedy::Rebuild { fenced: true } = failure.remedy {
@@ -446,6 +446,8 @@ impl Mender {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use rdkafka::error::RDKafkaErrorCode;
+
     use super::*;
 
     fn fenced() -> Failure {
@@ -453,7 +455,7 @@ mod tests {
             remedy: Remedy::Rebuild { fenced: true },
             during: "committing",
             message: "fenced".to_owned(),
-            timed_out: false,
+            away: false,
         }
     }
 
@@ -476,10 +478,20 @@ mod tests {
             mender
                 .judge(Failure::timed_out("starting the producer", "no answer"))
                 .unwrap();
+            let loading = KafkaError::Flush(RDKafkaErrorCode::CoordinatorLoadInProgress);
+            mender
+                .judge(Failure::of_transaction(
+                    "starting the producer",
+                    &loading,
+                    None,
+                    None,
+                ))
+                .unwrap();
         }
         assert!(mender.is_pausing());
         mender.succeeded();
-        let given_up = (1..20).find(|_| mender.judge(Failure::retry("committing", "no")).is_err());
+        let given_up =
+            (1..20).find(|_| mender.judge(Failure::rebuild("committing", "no")).is_err());
         assert_eq!(given_up, Some(11));
     }
 }

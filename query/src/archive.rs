@@ -4,44 +4,44 @@
 //! answer is shown, and keeps nothing between queries but footers and statistics of files, which never change.
 //! Promises kept: Q-1 with `read_only` and `store`, A-3 with `snapshot` and `archive_table`.
 
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use archiver::Table;
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use archiver::{Root, Table};
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, DataFusionError, Result as EngineResult, TableReference};
 use datafusion::datasource::ViewTable;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion_functions_json::udfs::json_union_to_text_udf;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
 
-use crate::archive_table::{ArchiveTable, FOLDER_COLUMNS};
-use crate::reader::find_damaged;
+use crate::archive_table::{ArchiveTable, COMPUTED_COLUMNS};
+use crate::once::EVENTS_ONCE;
+use crate::running::{BEGINNINGS_MAX, Run, may_begin_anew, tell};
 use crate::snapshot::Snapshot;
 use crate::store::ArchiveStore;
 use crate::suggest::nearest;
 use crate::types::type_name;
 use crate::views::{VIEWS, View};
-use crate::{Config, Error, read_only};
+use crate::{Bounds, Config, Error, FRESH, Rows, Tail, read_only};
 
 pub(crate) const CATALOG: &str = "throughline";
-const SCHEMA: &str = "public";
+pub(crate) const SCHEMA: &str = "public";
 /// Rows of a batch. Half of the engine's default: ours are wide, and a batch is the least that a sort or join holds.
 const ROWS_OF_A_BATCH: usize = 4_096;
 /// Most passes of the optimizer over one query.
@@ -50,8 +50,6 @@ const OPTIMIZER_PASSES_MAX: usize = 8;
 const SORT_SHARE: usize = 8;
 /// Room for planning a query of `query_operators_max` operators, four times over. Only what is used becomes memory.
 const PLANNER_STACK_BYTES: usize = 128 * 1024 * 1024;
-/// Batches that a query may be ahead of whoever reads its rows.
-const BATCHES_AHEAD: usize = 2;
 /// A spill folder that no running query can still be using: a killed process left it.
 const SPILL_LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -61,21 +59,8 @@ pub struct Archive {
     context: SessionContext,
     store: Arc<ArchiveStore>,
     config: Arc<Config>,
-}
-
-/// How much one query may take, beyond what all of them share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// Longest time from the beginning to the last row.
-    pub time_max: Option<Duration>,
-    /// Most rows.
-    pub rows_max: Option<u64>,
-}
-
-/// The answer to a query: batches as they are computed, never all of them in memory.
-pub struct Rows {
-    schema: SchemaRef,
-    batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + Send>>,
+    tail: Option<Arc<dyn Tail>>,
+    is_fresh: bool,
 }
 
 /// A table or view that queries can name.
@@ -102,37 +87,88 @@ pub struct ColumnInfo {
 
 impl Archive {
     /// The archive below `root`, which need not exist yet: then all tables are empty.
-    pub fn open(root: impl Into<PathBuf>, config: Config) -> Result<Self, Error> {
+    pub fn open(root: impl Into<Root>, config: Config) -> Result<Self, Error> {
         let store = Arc::new(ArchiveStore::new(root.into()));
         let runtime = runtime(&store, &config)?;
-        Self::build(store, runtime, Arc::new(config))
+        Self::build(store, runtime, Arc::new(config), false)
+    }
+
+    /// The same archive, which knows where the rows are that are not archived yet. Queries see them where
+    /// [`Archive::fresh`] says so.
+    pub fn with_tail(mut self, tail: Arc<dyn Tail>) -> Self {
+        self.tail = Some(tail);
+        self
+    }
+
+    /// The same archive, whose queries see what is committed when they begin (`true`), or what is archived (`false`).
+    pub fn fresh(&self, is_fresh: bool) -> Self {
+        Self {
+            is_fresh,
+            ..self.clone()
+        }
+    }
+
+    /// Whether queries see what is not archived yet.
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+
+    /// The same archive with a catalogue of its own, which can be added to and in which JSON is marked; limits and caches are
+    /// shared.
+    pub(crate) fn sibling(&self) -> Result<Self, Error> {
+        let runtime = self.context.runtime_env();
+        let (store, config) = (Arc::clone(&self.store), Arc::clone(&self.config));
+        let sibling = Self::build(store, runtime, config, true)?;
+        Ok(Self {
+            tail: self.tail.clone(),
+            is_fresh: self.is_fresh,
+            ..sibling
+        })
     }
 
     fn build(
         store: Arc<ArchiveStore>,
         runtime: Arc<RuntimeEnv>,
         config: Arc<Config>,
+        marks_json: bool,
     ) -> Result<Self, Error> {
         let archive = Self {
             context: session(runtime, &config)?,
             store,
             config,
+            tail: None,
+            is_fresh: false,
         };
         for table in Table::ALL {
-            let provider = ArchiveTable::new(table, Arc::clone(&archive.store));
-            archive
-                .context
-                .register_table(relation_name(table), Arc::new(provider))
+            let provider = ArchiveTable::new(table, Arc::clone(&archive.store), marks_json)
                 .map_err(Error::from_engine)?;
+            archive.register(relation_name(table), Arc::new(provider))?;
         }
         for view in VIEWS {
-            archive.define(view)?;
+            if view.name == EVENTS_ONCE {
+                let store = Arc::clone(&archive.store);
+                let once = ArchiveTable::events_once(store, marks_json, view.sql)
+                    .map_err(Error::from_engine)?;
+                archive.register(view.name, Arc::new(once))?;
+            } else {
+                archive.define(view)?;
+            }
         }
         Ok(archive)
     }
 
+    /// The engine's session, for a door that adds to its catalogue.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Limits of queries.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The root that it was opened with.
-    pub fn root(&self) -> &Path {
+    pub fn root(&self) -> &Root {
         self.store.root()
     }
 
@@ -152,16 +188,19 @@ impl Archive {
     }
 
     /// Runs one query within bounds of its own.
-    pub async fn sql_within(&self, sql: &str, bounds: Bounds) -> Result<Rows, Error> {
+    // Boxed, so that what it needs of the engine is compiled here once, and not again in each crate that waits for it.
+    pub fn sql_within(&self, sql: &str, bounds: Bounds) -> BoxFuture<'static, Result<Rows, Error>> {
         let begun = Instant::now();
         let (archive, text) = (self.clone(), sql.to_owned());
-        let rows = on_deep_stack(async move {
-            let statement = read_only::admit(&text, &archive.config)?;
-            let plan = archive.logical(statement, &text).await?;
-            archive.run(plan).await
+        Box::pin(async move {
+            let rows = on_deep_stack(async move {
+                let statement = read_only::admit(&text, &archive.config)?;
+                let plan = archive.logical(statement, &text).await?;
+                archive.run(plan).await
+            })
+            .await??;
+            Ok(rows.within(begun, bounds))
         })
-        .await??;
-        Ok(rows.within(begun, bounds))
     }
 
     /// What a statement means. Reads nothing of the archive, and refuses whatever would not only read.
@@ -194,18 +233,48 @@ impl Archive {
         text_for_unions(plan).map_err(Error::from_engine)
     }
 
-    /// Begins to run a plan over the files that are published now. Lists files and reads footers, but no rows.
+    /// Begins to run a plan over what is published now. Lists files and reads footers, but no rows of files.
+    ///
+    /// Recurses as deep as the plan is nested: call it within [`on_deep_stack`].
     pub(crate) async fn run(&self, plan: LogicalPlan) -> Result<Rows, Error> {
-        let snapshot = Arc::new(Snapshot::new(self.store.root()));
+        let mut beginnings = 0;
+        loop {
+            beginnings += 1;
+            match self.begin(&plan).await {
+                Ok(run) => return Ok(Rows::new(self.clone(), plan, run, beginnings)),
+                Err((error, snapshot)) if beginnings < BEGINNINGS_MAX => {
+                    if !may_begin_anew(&error, &snapshot).await {
+                        return Err(error);
+                    }
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins once; an error comes with what the query saw.
+    pub(crate) async fn begin(&self, plan: &LogicalPlan) -> Result<Run, (Error, Arc<Snapshot>)> {
+        let memory = Arc::clone(&self.context.runtime_env().memory_pool);
+        let tail = match (self.is_fresh, &self.tail) {
+            (false, _) => None,
+            (true, tail) => tail.clone(),
+        };
+        let snapshot = Arc::new(Snapshot::new(self.store.root(), tail, memory));
+        if self.is_fresh && self.tail.is_none() {
+            let error = Error::query(format!(
+                "{FRESH} needs a Kafka to read the newest rows from, and none is known here"
+            ));
+            return Err((error, snapshot));
+        }
         let mut state = self.context.state();
         state.config_mut().set_extension(Arc::clone(&snapshot));
-        let begun = match state.create_physical_plan(&plan).await {
+        let begun = match state.create_physical_plan(plan).await {
             Ok(plan) => execute_stream(plan, state.task_ctx()),
             Err(error) => Err(error),
         };
         match begun {
-            Ok(batches) => Ok(Rows::new(batches, snapshot, self.store.root())),
-            Err(error) => Err(tell(error, &snapshot, self.store.root()).await),
+            Ok(batches) => Ok(Run { batches, snapshot }),
+            Err(error) => Err((tell(error, &snapshot, self.store.root()).await, snapshot)),
         }
     }
 
@@ -254,7 +323,7 @@ impl Archive {
                 let about = match (declared, view) {
                     (Some(column), _) => column.doc.to_owned(),
                     (None, Some(view)) => view.about_column(name).unwrap_or_default().to_owned(),
-                    (None, None) => about_folder_column(name).to_owned(),
+                    (None, None) => about_computed_column(name).to_owned(),
                 };
                 let kind = declared.map_or_else(
                     || type_name(field.data_type()),
@@ -311,8 +380,12 @@ impl Archive {
         })?;
         let plan = plain_types(plan).map_err(Error::from_engine)?;
         let table = ViewTable::new(plan, Some(view.sql.to_owned()));
+        self.register(view.name, Arc::new(table))
+    }
+
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<(), Error> {
         self.context
-            .register_table(view.name, Arc::new(table))
+            .register_table(name, table)
             .map_err(Error::from_engine)?;
         Ok(())
     }
@@ -360,91 +433,6 @@ impl Archive {
             }
         }
         Ok(())
-    }
-}
-
-impl Rows {
-    fn new(batches: SendableRecordBatchStream, snapshot: Arc<Snapshot>, root: &Path) -> Self {
-        let schema = batches.schema();
-        let root = root.to_owned();
-        let batches = batches.then(move |batch| {
-            let (snapshot, root) = (Arc::clone(&snapshot), root.clone());
-            async move {
-                match batch {
-                    Ok(batch) => Ok(batch),
-                    Err(error) => Err(tell(error, &snapshot, &root).await),
-                }
-            }
-        });
-        Self {
-            schema,
-            batches: batches.boxed(),
-        }
-    }
-
-    /// Names and types of the columns of the answer.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    /// The same rows, computed by a task of their own that is a little ahead; so one that computes for long between two
-    /// batches can be left at any moment. Dropping them ends it.
-    pub fn on_own_task(self) -> Self {
-        let (send, arrived) = mpsc::channel(BATCHES_AHEAD);
-        let (schema, mut batches) = (self.schema, self.batches);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            while let Some(batch) = batches.next().await {
-                if send.send(batch).await.is_err() {
-                    break;
-                }
-            }
-        });
-        let batches = stream::unfold((arrived, task), |(mut arrived, task)| async {
-            let batch = arrived.recv().await?;
-            Some((batch, (arrived, task)))
-        });
-        Self {
-            schema,
-            batches: batches.boxed(),
-        }
-    }
-
-    /// The same rows, ended by an error where they go past the bounds.
-    pub(crate) fn within(self, begun: Instant, bounds: Bounds) -> Self {
-        if bounds == Bounds::default() {
-            return self;
-        }
-        let Self { schema, batches } = self;
-        let deadline = bounds.time_max.map(|max| (begun + max, max));
-        let batches = stream::try_unfold((batches, 0_u64), move |(mut batches, sent)| async move {
-            let next = match deadline {
-                Some((at, max)) => tokio::time::timeout_at(at.into(), batches.next())
-                    .await
-                    .map_err(|_| Error::TimeUp(max))?,
-                None => batches.next().await,
-            };
-            let Some(batch) = next.transpose()? else {
-                return Ok(None);
-            };
-            let sent = sent + batch.num_rows() as u64;
-            match bounds.rows_max {
-                Some(max) if sent > max => Err(Error::TooManyRows(max)),
-                _ => Ok(Some((batch, (batches, sent)))),
-            }
-        });
-        Self {
-            schema,
-            batches: batches.boxed(),
-        }
-    }
-}
-
-impl Stream for Rows {
-    type Item = Result<RecordBatch, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches.as_mut().poll_next(context)
     }
 }
 
@@ -508,20 +496,6 @@ fn plain_types(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
         })
         .collect();
     LogicalPlanBuilder::from(plan).project(columns)?.build()
-}
-
-/// The engine's error in our words. One about bytes comes without the name of its file; the files that the query had
-/// opened are read once more to find it.
-async fn tell(error: DataFusionError, snapshot: &Snapshot, root: &Path) -> Error {
-    if Error::is_about_bytes(&error) {
-        let (opened, root) = (snapshot.opened(), root.to_owned());
-        if let Ok(Some(found)) =
-            tokio::task::spawn_blocking(move || find_damaged(&root, &opened)).await
-        {
-            return found;
-        }
-    }
-    Error::from_engine(error)
 }
 
 /// What all queries share: memory, disk to spill to, caches, and the one place to read from.
@@ -641,7 +615,7 @@ const fn relation_name(table: Table) -> &'static str {
 fn about(table: Table) -> &'static str {
     match table {
         Table::Events => {
-            "One row for each event as it was archived; an event that was sent twice is two rows."
+            "One row for each event as it was archived; an event that was sent twice is two rows until it is compacted."
         }
         Table::Sessions => "One row for each published revision of a workflow's session.",
         Table::Anomalies => "One row for each published revision of an anomaly.",
@@ -651,12 +625,12 @@ fn about(table: Table) -> &'static str {
     }
 }
 
-fn about_folder_column(name: &str) -> &'static str {
+fn about_computed_column(name: &str) -> &'static str {
     match name {
-        _ if name == FOLDER_COLUMNS[0] => {
-            "Day of the folder: of Kafka's timestamp of the file's first row, UTC. Filters on it skip files unread."
+        _ if name == COMPUTED_COLUMNS[0] => {
+            "Day of kafka_timestamp, UTC. Conditions on it skip files unread."
         }
-        _ if name == FOLDER_COLUMNS[1] => "Hour of the folder, 0 to 23.",
+        _ if name == COMPUTED_COLUMNS[1] => "Hour of kafka_timestamp, 0 to 23, UTC.",
         _ => "",
     }
 }

@@ -26,6 +26,11 @@ pub struct Config {
     pub footer_cache_bytes_max: u64,
     /// Bytes of column statistics that are kept between queries; as above.
     pub statistics_cache_bytes_max: u64,
+    /// Bytes of memory that the rows of one table may fill which are not archived yet and which a query with
+    /// `throughline.fresh` adds; they also count towards `memory_bytes_max`. Past it the query ends with an error.
+    pub fresh_bytes_max: usize,
+    /// Longest time in milliseconds that such a query waits for Kafka; then it ends with an error.
+    pub fresh_wait_max_ms: u64,
     /// Longest query, in bytes. A longer one is refused before it is parsed.
     pub query_bytes_max: usize,
     /// Most operators and keywords in one query. Planning recurses into them, so this bounds the depth of the stack;
@@ -45,6 +50,8 @@ impl Default for Config {
             threads: 0,
             footer_cache_bytes_max: 256 * MIB,
             statistics_cache_bytes_max: 64 * MIB,
+            fresh_bytes_max: 128 * 1024 * 1024,
+            fresh_wait_max_ms: 10_000,
             query_bytes_max: 1024 * 1024,
             query_operators_max: 2_000,
             statement_timeout_ms: 0,

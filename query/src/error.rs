@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use archiver::Root;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
@@ -59,7 +60,11 @@ pub enum Error {
         message: String,
     },
     /// A file was there when the query began and is gone.
-    #[error("archive file {} is gone; retention removed it while the query ran, run the query again", path.display())]
+    #[error(
+        "archive file {} is gone: it was deleted while the query ran; run the query again (raw files stay \
+         archiver.compaction.inputs_kept_ms after they are compacted)",
+        path.display()
+    )]
     Gone {
         /// The file.
         path: PathBuf,
@@ -72,6 +77,12 @@ pub enum Error {
         /// What the operating system says.
         message: String,
     },
+    /// The archive cannot be read as a whole.
+    #[error("{0}")]
+    Archive(String),
+    /// What is not archived yet cannot be read. Query without it, or mend Kafka.
+    #[error("{0}; without throughline.fresh the query is answered from the archive alone")]
+    Tail(String),
     /// The settings cannot be followed.
     #[error("{0}")]
     Settings(String),
@@ -104,6 +115,12 @@ impl Place {
             .collect();
         let indent = " ".repeat(dots.chars().count());
         Some(format!("  {dots}{shown}\n  {indent}{gap}^"))
+    }
+
+    /// How many characters of `text` stand before it.
+    pub(crate) fn offset(self, text: &str) -> usize {
+        let lines = text.split_inclusive('\n').take(self.line.saturating_sub(1));
+        lines.map(|line| line.chars().count()).sum::<usize>() + self.column.saturating_sub(1)
     }
 }
 
@@ -188,15 +205,35 @@ impl Error {
     }
 
     /// A file that could not be read, or is gone.
-    pub(crate) fn file(root: &Path, location: &str, error: &dyn std::fmt::Display) -> Self {
-        let path = root.join(location);
-        if path.try_exists().is_ok_and(|exists| !exists) {
+    pub(crate) fn file(root: &Root, location: &str, error: &dyn std::fmt::Display) -> Self {
+        let path = root.path().join(location);
+        if root.is_gone(&path) {
             Self::Gone { path }
         } else {
             Self::File {
                 path,
                 message: plain(&error.to_string()),
             }
+        }
+    }
+
+    /// What the archive says of itself.
+    pub(crate) fn archive(root: &Path, error: archiver::Error) -> Self {
+        match error {
+            archiver::Error::Unreadable { path, reason } => Self::File {
+                path,
+                message: reason,
+            },
+            archiver::Error::Io { path, source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Self::Gone { path }
+            }
+            error @ archiver::Error::Io { .. } => Self::Folder {
+                path: root.to_owned(),
+                message: plain(&error.to_string()),
+            },
+            error => Self::Archive(error.to_string()),
         }
     }
 
@@ -220,6 +257,8 @@ impl Error {
                 path: path.clone(),
                 message: message.clone(),
             },
+            Self::Archive(message) => Self::Archive(message.clone()),
+            Self::Tail(message) => Self::Tail(message.clone()),
             Self::Settings(message) => Self::Settings(message.clone()),
             Self::Engine(message) => Self::Engine(message.clone()),
         }
@@ -346,6 +385,7 @@ mod tests {
         let place = error.place().unwrap();
         assert_eq!((place.line, place.column), (2, 2));
         assert_eq!(place.shown(text).unwrap(), "  \tactr_id\n  \t^");
+        assert_eq!(text.chars().nth(place.offset(text)), Some('a'));
         let error = Error::query("this is no SQL: Expected: x at Line: 1, Column: 8").placed(text);
         assert_eq!(error.to_string(), "this is no SQL: Expected: x");
         assert_eq!(error.place(), Some(Place { line: 1, column: 8 }));

@@ -1,10 +1,10 @@
 //! Opens archive files for the engine, and remembers which, so that an error in the middle of a file can name it.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use archiver::Root;
 use datafusion::common::Result as EngineResult;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
@@ -57,21 +57,29 @@ impl ParquetFileReaderFactory for WatchedReaders {
     }
 }
 
+/// The first of the files that a failed query had opened that is there no more.
+pub(crate) fn find_gone(root: &Root, opened: &[String]) -> Option<Error> {
+    let mut paths = opened.iter().map(|location| root.path().join(location));
+    paths
+        .find(|path| root.is_gone(path))
+        .map(|path| Error::Gone { path })
+}
+
 /// Reads the files that a failed query had opened, one after the other, and tells of the first that is damaged or gone.
-pub(crate) fn find_damaged(root: &Path, opened: &[String]) -> Option<Error> {
+pub(crate) fn find_damaged(root: &Root, opened: &[String]) -> Option<Error> {
     let started = Instant::now();
     opened
         .iter()
         .take_while(|_| started.elapsed() < SEARCH_MAX)
         .find_map(|location| {
-            read_through(&root.join(location))
+            read_through(root, &root.path().join(location))
                 .err()
                 .map(|error| Error::file(root, location, &error))
         })
 }
 
-fn read_through(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()? {
+fn read_through(root: &Root, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(root.open(path)?)?.build()? {
         batch?;
     }
     Ok(())

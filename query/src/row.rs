@@ -121,6 +121,23 @@ impl Row<'_> {
         serde_json::from_value(self.text(column)?.into()).map_err(|error| bad(column, error))
     }
 
+    /// A word of a closed list, where there is one.
+    pub(crate) fn symbol_if<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, Bad> {
+        match self.text_if(column)? {
+            Some(word) => serde_json::from_value(word.into())
+                .map(Some)
+                .map_err(|error| bad(column, error)),
+            None => Ok(None),
+        }
+    }
+
+    /// Yes or no, where it is said.
+    pub(crate) fn flag_if(&self, column: &str) -> Result<Option<bool>, Bad> {
+        let cell = self.cell(column, &DataType::Boolean)?;
+        let flags = cell.as_boolean();
+        Ok(flags.is_valid(0).then(|| flags.value(0)))
+    }
+
     /// A value that stands as JSON text; its default where there is none.
     pub(crate) fn json_or_default<T: DeserializeOwned + Default>(
         &self,

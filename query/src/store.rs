@@ -1,17 +1,16 @@
-//! The only place that the engine can read from: the files below the root of one archive.
+//! The only place that the engine can read from: the files below the root of one archive, a folder or a bucket.
 //!
 //! DataFusion finds files by URL through a registry. Ours answers for one URL and takes no others, so that a table or a
 //! function that would read elsewhere has nothing to read with (promise Q-1). The root need not exist: an archive that
 //! nobody has written to is an empty archive.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use archiver::Root;
 use datafusion::common::Result as EngineResult;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 
 use crate::Error;
 
@@ -20,13 +19,13 @@ const URL: &str = "archive://local/";
 /// The files of one archive.
 #[derive(Debug)]
 pub(crate) struct ArchiveStore {
-    root: PathBuf,
+    root: Root,
     files: OnceLock<Arc<dyn ObjectStore>>,
 }
 
 impl ArchiveStore {
     /// The files below `root`, which may come to exist later.
-    pub(crate) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: Root) -> Self {
         Self {
             root,
             files: OnceLock::new(),
@@ -34,7 +33,7 @@ impl ArchiveStore {
     }
 
     /// The root of the archive.
-    pub(crate) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Root {
         &self.root
     }
 
@@ -49,12 +48,9 @@ impl ArchiveStore {
         if let Some(files) = self.files.get() {
             return Ok(Arc::clone(files));
         }
-        let files =
-            LocalFileSystem::new_with_prefix(&self.root).map_err(|error| Error::Folder {
-                path: self.root.clone(),
-                message: error.to_string(),
-            })?;
-        Ok(Arc::clone(self.files.get_or_init(|| Arc::new(files))))
+        let files = self.root.object_store();
+        let files = files.map_err(|error| Error::archive(self.root.path(), error))?;
+        Ok(Arc::clone(self.files.get_or_init(|| files)))
     }
 }
 

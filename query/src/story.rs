@@ -1,20 +1,23 @@
-//! One workflow out of the archive: its newest session, its findings and the events that prove them, as the types that
-//! they were before they became rows.
+//! One workflow out of the archive: its newest session, its findings, its events and those that prove the findings, as
+//! the types that they were before they became rows.
 //!
-//! Owns the way back from columns to structs. Writes no prose: `session::narrative` does.
+//! Owns the way back from columns to structs. Writes no prose: `session::story` does.
 
 use datafusion::arrow::record_batch::RecordBatch;
 use schemas::session::{Coordination, EventCounts, Recovery, SessionUsage};
-use schemas::{Anomaly, Session};
+use schemas::{Anomaly, Event, Session};
 use serde::Serialize;
 
+use crate::recorded;
 use crate::row::{Bad, Row, quoted, rows};
 use crate::{Archive, Error};
 
 /// How many workflows an ambiguous or unknown id is answered with.
 const SUGGESTIONS_MAX: usize = 10;
-/// How many events prove a story at most; the narrative names no more.
+/// How many events that prove findings are shown at most.
 const PROOFS_MAX: usize = 200;
+/// How many events of a workflow a story is made of at most, from the first one on.
+const EVENTS_MAX: usize = 20_000;
 
 /// What the archive knows of one workflow.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +28,9 @@ pub struct Story {
     pub findings: Vec<Anomaly>,
     /// The events that the findings name, in order of time.
     pub proofs: Vec<Proof>,
+    /// Its events, each once, in the order in which they arrived; at most 20,000, from the first on.
+    #[serde(skip)]
+    pub events: Vec<Event>,
 }
 
 /// An event that proves something.
@@ -127,11 +133,24 @@ pub async fn load(archive: &Archive, workflow_id: &str) -> Result<Option<Story>,
         .collect::<Result<_, Bad>>()
         .map_err(|bad| bad.into_error("anomalies", workflow_id))?;
     let proofs = proofs(archive, &id, &findings).await?;
+    let events = events(archive, &id, workflow_id).await?;
     Ok(Some(Story {
         session,
         findings,
         proofs,
+        events,
     }))
+}
+
+/// The events of a workflow, in the order in which they arrived.
+async fn events(archive: &Archive, id: &str, workflow_id: &str) -> Result<Vec<Event>, Error> {
+    let events = format!(
+        "select * from events_once where workflow_id = {id} order by kafka_partition, kafka_offset limit {EVENTS_MAX}"
+    );
+    rows(&archive.sql_all(&events).await?)
+        .map(|row| recorded::event(&row))
+        .collect::<Result<_, Bad>>()
+        .map_err(|bad| bad.into_error("events", workflow_id))
 }
 
 /// The events that the findings name.

@@ -1,6 +1,7 @@
-# Signal 6, stagnation. Seven events of an actor on a task while nobody made progress, proved by the seventh. Progress is a
-# state that the task was not in before, a result that is new to the workflow, a claim settled with new evidence, a
-# verdict of a person. Another agent's progress counts, so nobody works beside these. Silence alone is no stagnation.
+# Signal 6, stagnation. Seven events of an actor on a task without progress, proved by the seventh. Progress is a state that
+# the task was not in before, a result that is new to the workflow, a claim settled with new evidence, a verdict of a
+# person; its own, or what its events follow from. Where causes are left out, another agent's progress counts, so nobody
+# works beside these. Silence alone is no stagnation.
 
 cast human oncall
 

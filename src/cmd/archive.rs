@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use archiver::compact::{Compactor, Outcome, When};
-use archiver::{Error, Snapshot, Table, retain, verify};
+use archiver::{Error, Root, Snapshot, Table, retain, verify};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ Without a command it archives until it is stopped, and compacts meanwhile.
 
 Examples:
   throughline archive --brokers kafka-1:9092
+  throughline archive --archive s3://bucket/agents  into S3, found by AWS_REGION, AWS_ACCESS_KEY_ID and the like
   throughline archive --exit-at-end                 catch up, print the figures, stop
   throughline archive compact                       make large sorted files now of what is there
   throughline archive verify                        prove that every record is there once
@@ -122,7 +123,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let Some(command) = args.command else {
         return service::archive(args.exit_at_end, context).await;
     };
-    let root = context.archive_root();
+    let root = context.archive()?;
     let config = context.loaded.config.archiver.compaction.clone();
     let stop = context.stop.clone();
     let work = tokio::task::spawn_blocking(move || match command {
@@ -142,7 +143,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 fn compact(
-    root: &std::path::Path,
+    root: &Root,
     config: &archiver::Compaction,
     tables: &[Table],
     stop: &CancellationToken,
@@ -164,9 +165,9 @@ fn compact(
                     let footer = &done.footer;
                     bar.suspend(|| {
                         output::line(format!(
-                            "{table} {}: {} raw files, {} -> {}; {} rows, {} exact re-sends dropped",
+                            "{table} {}: {}, {} -> {}; {} rows, {} exact re-sends dropped",
                             footer.number,
-                            footer.inputs,
+                            counted(footer.inputs, "raw file"),
                             HumanBytes(done.input_bytes),
                             HumanBytes(done.file_bytes),
                             footer.rows,
@@ -186,8 +187,8 @@ fn compact(
             let deleted = compactor.delete_inputs(*table, Timestamp::now().as_millisecond())?;
             if deleted.files > 0 {
                 output::line(format!(
-                    "{table}: {} raw files deleted, {}",
-                    deleted.files,
+                    "{table}: {} deleted, {}",
+                    counted(deleted.files, "raw file"),
                     HumanBytes(deleted.bytes)
                 ))?;
             }
@@ -200,7 +201,7 @@ fn compact(
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify_all(root: &std::path::Path, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+fn verify_all(root: &Root, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
     let bar = bar("{bar:32} {bytes}/{total_bytes}  {msg}  {eta} left");
     let report = verify::verify(root, &mut |progress| {
         bar.set_length(progress.bytes_total);
@@ -251,12 +252,12 @@ fn verify_all(root: &std::path::Path, stop: &CancellationToken) -> anyhow::Resul
         output::line("every record once, every byte as it was written")?;
         Ok(ExitCode::SUCCESS)
     } else {
-        output::line(format!("{} findings", report.findings.len()))?;
+        output::line(counted(report.findings.len() as u64, "finding"))?;
         Ok(ExitCode::FAILURE)
     }
 }
 
-fn files(root: &std::path::Path, args: &FilesArgs) -> anyhow::Result<ExitCode> {
+fn files(root: &Root, args: &FilesArgs) -> anyhow::Result<ExitCode> {
     let snapshots = args
         .tables
         .chosen()
@@ -296,7 +297,7 @@ fn to_json(snapshot: &Snapshot) -> (String, serde_json::Value) {
     (snapshot.table.name().to_owned(), value)
 }
 
-fn retain_some(root: &std::path::Path, args: &RetainArgs) -> anyhow::Result<ExitCode> {
+fn retain_some(root: &Root, args: &RetainArgs) -> anyhow::Result<ExitCode> {
     let mut files = 0;
     for table in args.tables.chosen() {
         let plan = retain::plan(root, table, &args.before)?;
@@ -337,6 +338,14 @@ fn retain_some(root: &std::path::Path, args: &RetainArgs) -> anyhow::Result<Exit
         output::line("nothing is deleted yet; add --delete")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `1 raw file`, `2 raw files`.
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 fn go_on(stop: &CancellationToken) -> Result<(), Error> {

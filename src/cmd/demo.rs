@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use query::Archive;
 
 use crate::cmd::sql::{self, Look};
@@ -145,19 +145,20 @@ async fn play(
     let quiet = stage.play(&control, false).await?;
     let is_right = report(paint, &found, &quiet)?;
 
-    let archive = sql::open(None, context)?;
+    let archive = sql::open(context)?;
     heading(paint, "The same in SQL, over Parquet")?;
     let story = await_archived(&archive, &incident, &found).await?;
     for query in queries(&incident.workflow_id) {
         output::line(paint.text(Style::Dim, format!("{query};")))?;
-        sql::answer(&archive, &query, Look::default(), &context.stop).await?;
+        sql::answer(&archive, &query, &Look::default(), &context.stop).await?;
         output::line("")?;
     }
     heading(
         paint,
         &format!("The story (throughline explain {})", incident.workflow_id),
     )?;
-    output::line(explain::tell(&story))?;
+    let told = explain::tell(&story, &context.loaded.config.session);
+    output::line(told.text().trim_end())?;
 
     output::line(format!(
         "\n{:.1} s from the first service's start to the story",
@@ -241,7 +242,7 @@ async fn await_archived(
                     .iter()
                     .flatten()
                     .all(|found| has(&found.anomaly_id))
-                && count_events(archive, &incident.workflow_id).await? >= events;
+                && story.events.len() >= incident.events.len();
             if is_whole {
                 return Ok(story);
             }
@@ -253,20 +254,6 @@ async fn await_archived(
         }
         tokio::time::sleep(ARCHIVE_LOOK).await;
     }
-}
-
-async fn count_events(archive: &Archive, workflow_id: &str) -> anyhow::Result<i64> {
-    let sql = format!("select count(*) from events where workflow_id = '{workflow_id}'");
-    let batches = archive.sql_all(&sql).await?;
-    let column = batches
-        .first()
-        .and_then(|batch| batch.columns().first())
-        .context("a count has one column")?;
-    let counts = column
-        .as_any()
-        .downcast_ref::<arrow::array::Int64Array>()
-        .context("a count is a number")?;
-    Ok(counts.value(0))
 }
 
 /// What an analyst would ask first.

@@ -63,6 +63,7 @@ pub async fn run(_args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             "rustc",
             "rustup (https://rustup.rs), version 1.95 or newer",
         ),
+        go(),
     ]);
     findings.push(data_folder(context));
     findings.push(disk(context.data.root()));
@@ -168,6 +169,23 @@ fn kafka_cache(dir: Option<&Path>, is_cached: bool) -> Finding {
         Ok(()) => good(
             what,
             format!("will be fetched once, 43 MB, into {}", dir.display()),
+        ),
+    }
+}
+
+/// The tests build an S3 server with it; nothing else needs it.
+fn go() -> Finding {
+    let what = "Go";
+    match Command::new("go").arg("version").output() {
+        Ok(answer) if answer.status.success() => {
+            let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+            good(what, text.trim_end().to_owned())
+        }
+        _ => missing(
+            what,
+            false,
+            "not found; needed for the tests alone".to_owned(),
+            "install Go 1.21 or newer (https://go.dev/dl)".to_owned(),
         ),
     }
 }

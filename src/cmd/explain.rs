@@ -1,8 +1,7 @@
 //! `throughline explain`: the story of one workflow, from the archive.
 //!
-//! Finds the workflow and prints; the words are written by `session::narrative`, the facts come from `query::story`.
+//! Finds the workflow and prints; the words are written by `session::story`, what it knows comes from `query::story`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -20,24 +19,41 @@ const WORDS_MAX: usize = 100;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  throughline explain incident-0247            the story, and the events that prove it
-  throughline explain inc                      the beginning of an id is enough while it is the only one
-  throughline explain incident-0247 --json     session, findings and events as one JSON object")]
+  throughline explain incident-0247                     the story; every sentence names its events
+  throughline explain inc                               the beginning of an id is enough while it is the only one
+  throughline explain incident-0247 --events            the story, then what the events say that prove the findings
+  throughline explain incident-0247 --format markdown   for a ticket
+  throughline explain incident-0247 --format json       for a program: sections of sentences with the ids of events
+  throughline explain incident-0247 --json              what it is made of: session, findings, events behind them")]
 pub struct Args {
     /// The workflow: its id, or the beginning of it
     #[arg(value_name = "WORKFLOW")]
     workflow: String,
-    /// Print the session, its findings and the events behind them as JSON
+    /// Form of the story
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Print also the events that prove the findings, as a table; for text only
     #[arg(long)]
+    events: bool,
+    /// Print what the story is made of as JSON: the session, its findings and the events behind them
+    #[arg(long, conflicts_with_all = ["format", "events"])]
     json: bool,
-    /// Root of the archive [default: the archive of the data folder]
-    #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
+}
+
+/// Form of a story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For a ticket or a page
+    Markdown,
+    /// One object: sections of sentences, each with the ids of its events
+    Json,
 }
 
 /// Runs the command.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let archive = cmd::sql::open(args.archive.clone(), context)?;
+    let archive = cmd::sql::open(context)?;
     let told = context
         .stop
         .run_until_cancelled(load(&archive, &args.workflow))
@@ -45,31 +61,41 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let Some(story) = told else {
         return Ok(ExitCode::from(crate::stop::INTERRUPTED));
     };
-    output::line(if args.json {
-        serde_json::to_string_pretty(&story?)?
-    } else {
-        tell(&story?)
-    })?;
+    let story = story?;
+    let config = &context.loaded.config.session;
+    let mut text = match args.format {
+        _ if args.json => serde_json::to_string_pretty(&story)?,
+        Format::Text => tell(&story, config).text(),
+        Format::Markdown => tell(&story, config).markdown(),
+        Format::Json => serde_json::to_string_pretty(&tell(&story, config))?,
+    };
+    if args.events && args.format == Format::Text {
+        text.push_str(&proofs(&story));
+    }
+    output::line(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The story of a workflow as text.
-pub fn tell(story: &Story) -> String {
-    let mut text = session::narrative::tell(&story.session, &story.findings)
-        .trim_end()
-        .to_owned();
-    if !story.proofs.is_empty() {
-        let mut table = Table::default();
-        for proof in &story.proofs {
-            table.row([
-                format!("  {}", time::seconds(proof.occurred_at)),
-                proof.actor_id.clone(),
-                words(proof),
-            ]);
-        }
-        text.push_str(&format!("\n\nThe events that prove it\n{table}"));
+/// The story of a workflow.
+pub fn tell(story: &Story, config: &session::Config) -> session::story::Story {
+    let facts = session::story::recall(&story.events, config);
+    session::story::tell(&story.session, &story.findings, &facts)
+}
+
+/// The events that prove the findings, as a table.
+fn proofs(story: &Story) -> String {
+    if story.proofs.is_empty() {
+        return String::new();
     }
-    text
+    let mut table = Table::default();
+    for proof in &story.proofs {
+        table.row([
+            format!("  {}", time::seconds(proof.occurred_at)),
+            proof.actor_id.clone(),
+            words(proof),
+        ]);
+    }
+    format!("\nThe events that prove the findings\n{table}")
 }
 
 async fn load(archive: &Archive, typed: &str) -> anyhow::Result<Story> {

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod generate;
 pub mod replay;
+pub mod serve;
 pub mod service;
 pub mod sql;
 pub mod status;

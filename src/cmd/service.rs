@@ -98,16 +98,12 @@ pub async fn archive(exit_at_end: bool, context: &Context) -> anyhow::Result<Exi
     let kafka = context.kafka()?;
     let config = &context.loaded.config;
     let claim = announce(context, "archive", &kafka, None)?;
-    let root = context.archive_root();
+    let root = context.archive()?;
     if !exit_at_end {
         let mut running = Services::default();
         running.add(services::archive(config, &kafka, &root)?);
         running.add_if_there(services::compact(config, &root));
-        let line = format!(
-            "ready: archive {}  ·  Kafka at {}",
-            root.display(),
-            kafka.brokers
-        );
+        let line = format!("ready: archive {root}  ·  Kafka at {}", kafka.brokers);
         return serve(
             context,
             running,

@@ -182,7 +182,7 @@ async fn look_at_archive(
     context: &Context,
     kafka: Option<&KafkaStatus>,
 ) -> anyhow::Result<ArchiveStatus> {
-    let root = context.archive_root();
+    let root = context.archive()?;
     let names = context.loaded.config.archiver.topics.clone();
     let kafka = kafka.map(|kafka| (context.kafka_at(&kafka.brokers), kafka.topics.clone()));
     let looking = tokio::task::spawn_blocking(move || {
@@ -220,7 +220,7 @@ async fn look_at_archive(
             });
         }
         Ok(ArchiveStatus {
-            root: root.display().to_string(),
+            root: root.to_string(),
             tables,
         })
     });

@@ -102,7 +102,7 @@ pub async fn start_services(
     let metrics = services::collect_metrics()?;
     running.add(services::ingest(config, kafka, listener, metrics));
     running.add(services::process(config, kafka)?);
-    let root = context.archive_root();
+    let root = context.archive()?;
     running.add(services::archive(config, kafka, &root)?);
     running.add_if_there(services::compact(config, &root));
     let groups = [config.processor.group_id(), config.archiver.group.clone()];

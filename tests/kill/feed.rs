@@ -73,7 +73,7 @@ fn send(kafka: &KafkaClient, seed: u64, rate: f64, stop: &CancellationToken) -> 
             .unwrap();
         sent.push(event.event_id);
     }
-    assert!(publisher.flush(Duration::from_secs(30)));
+    assert!(publisher.flush(Duration::from_secs(120)));
     let failures = failures.0.lock().unwrap();
     assert!(failures.is_empty(), "Kafka refused: {failures:?}");
     sent.sort_unstable();

@@ -25,7 +25,7 @@ pub fn read_all(brokers: &str, topic: &str, mut take: impl FnMut(&BorrowedMessag
         .create()
         .unwrap();
     let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .fetch_metadata(Some(topic), Duration::from_secs(60))
         .unwrap();
     let mut list = TopicPartitionList::new();
     for partition in metadata.topics()[0].partitions() {
@@ -36,8 +36,8 @@ pub fn read_all(brokers: &str, topic: &str, mut take: impl FnMut(&BorrowedMessag
     consumer.assign(&list).unwrap();
     while open > 0 {
         match consumer
-            .poll(Duration::from_secs(20))
-            .expect("an end of partition within 20 s")
+            .poll(Duration::from_secs(60))
+            .expect("an end of partition within a minute")
         {
             Ok(message) => take(&message),
             Err(KafkaError::PartitionEOF(_)) => open -= 1,

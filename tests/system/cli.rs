@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 use crate::support::program::{command, run, stderr, stdout};
 use crate::support::{Program, Sandbox};
 
-const COMMANDS: [&str; 13] = [
-    "demo", "up", "ingest", "process", "archive", "replay", "generate", "sql", "explain", "watch",
-    "status", "topics", "doctor",
+const COMMANDS: [&str; 14] = [
+    "demo", "up", "ingest", "process", "archive", "serve", "replay", "generate", "sql", "explain",
+    "watch", "status", "topics", "doctor",
 ];
 
 fn end(command: Command) -> Output {

@@ -77,7 +77,7 @@ fn ctrl_c_at_any_moment_leaves_no_process_and_no_half_written_file() {
         let program = sandbox.start_without_data(&["demo"]);
         std::thread::sleep(after);
         program.signal(Signal::Interrupt);
-        let output = program.into_output(Duration::from_secs(60));
+        let output = program.into_output(Duration::from_secs(180));
         let code = output.status.code();
         let has_ended_before =
             code == Some(0) && stdout(&output).contains("everything of this run is deleted");

@@ -9,6 +9,8 @@ mod support;
 
 mod cli;
 mod demo;
+mod serve;
 mod services;
+mod shell;
 mod tidy;
 mod up;

@@ -8,13 +8,16 @@ use crate::support::program::{stderr, stdout};
 use crate::support::sandbox::own_topics;
 use crate::support::{Sandbox, Signal};
 
-const SOON: Duration = Duration::from_secs(60);
+/// What only ends a wait that would never end: a machine may be busy.
+const SOON: Duration = Duration::from_secs(180);
 const INCIDENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/incident.jsonl");
 
 /// A sandbox whose commands use topics of their own on the shared broker.
 struct System {
     sandbox: Sandbox,
     flags: Vec<String>,
+    /// Of the environment.
+    variables: Vec<(String, String)>,
 }
 
 impl System {
@@ -25,13 +28,16 @@ impl System {
         Self {
             sandbox: Sandbox::new(),
             flags,
+            variables: Vec::new(),
         }
     }
 
     fn start(&self, arguments: &[&str]) -> crate::support::Program {
         let flags = self.flags.iter().map(String::as_str);
-        self.sandbox
-            .start(&arguments.iter().copied().chain(flags).collect::<Vec<_>>())
+        let arguments: Vec<&str> = arguments.iter().copied().chain(flags).collect();
+        let mut command = self.sandbox.command(&arguments);
+        command.envs(self.variables.iter().cloned());
+        crate::support::Program::start(command)
     }
 
     #[track_caller]
@@ -87,6 +93,13 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     let system = System::new("batch");
     system.run(&["topics", "create"]);
     system.run(&["replay", INCIDENT]);
+    // nothing is archived yet, and everything is committed
+    let count = "select count(*) as n from events";
+    let of = |arguments: &[&str]| {
+        system.run(&[&["sql", count, "--format", "ndjson"], arguments].concat())
+    };
+    assert_eq!(of(&[]).trim(), "{\"n\":0}");
+    assert_eq!(of(&["--fresh"]).trim(), "{\"n\":22}");
     let processed = system.run(&["process", "--exit-at-end"]);
     assert!(
         processed.starts_with("processed 22 events in "),
@@ -105,6 +118,7 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
         "ndjson",
     ]);
     assert_eq!(rows.trim(), "{\"n\":22}");
+    assert_eq!(of(&["--fresh"]).trim(), "{\"n\":22}");
     let findings = "select distinct signal from anomalies order by signal";
     let found = system.run(&["sql", findings, "--format", "csv"]);
     assert_eq!(
@@ -131,6 +145,63 @@ fn a_batch_runs_to_the_end_and_tells_its_figures() {
     let counted: serde_json::Value =
         serde_json::from_str(system.run(&["sql", anomalies, "--format", "ndjson"]).trim()).unwrap();
     assert_eq!(counted["n"], counted["once"], "{counted}");
+}
+
+#[test]
+fn an_archive_in_s3_answers_as_one_in_a_folder() {
+    let server = local_s3::shared_test_server();
+    let bucket = server.make_bucket().unwrap();
+    let url = format!("s3://{bucket}/team/archive");
+    let mut system = System::new("s3");
+    system.variables = server.variables();
+    system.run(&["topics", "create"]);
+    system.run(&["replay", INCIDENT]);
+    system.run(&["process", "--exit-at-end"]);
+    let in_folder = system.run(&["archive", "--exit-at-end"]);
+    let in_bucket = system.run(&["archive", "--exit-at-end", "--archive", &url]);
+    let rows = |told: &str| told.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(rows(&in_folder), rows(&in_bucket));
+    let same = || {
+        for query in [
+            "select count(*) as n from events",
+            "select * from workflows order by workflow_id",
+            "select * from handoffs order by workflow_id, handoff_id, phase",
+            "select * from anomalies order by anomaly_id",
+            "select event_type, count(*) as n from events group by 1 order by 1",
+            "select * from events where workflow_id = 'incident-0247' and event_type = 'task' order by kafka_offset",
+        ] {
+            let ask = |archive: &[&str]| {
+                let mut arguments = vec!["sql", query, "--format", "ndjson"];
+                arguments.extend(archive);
+                system.run(&arguments)
+            };
+            let expected = ask(&[]);
+            assert!(!expected.is_empty(), "{query}");
+            assert_eq!(ask(&["--archive", &url]), expected, "{query}");
+        }
+    };
+    same();
+    let verify = || system.run(&["archive", "verify", "--archive", &url]);
+    assert!(verify().contains("every record once"));
+    let compacted = system.run(&["archive", "compact", "--archive", &url]);
+    assert!(compacted.contains("events 0: "), "{compacted}");
+    same();
+    assert!(verify().contains("every record once"));
+    let files = system.run(&["archive", "files", "--archive", &url]);
+    assert!(files.lines().count() >= 3, "{files}");
+    for file in files.lines() {
+        assert!(file.starts_with(&url), "{file}");
+    }
+    let story = system.run(&["--archive", &url, "explain", "incident-0247"]);
+    assert_eq!(story, system.run(&["explain", "incident-0247"]));
+    let nowhere = system
+        .start(&["sql", "select 1", "--archive", "s3://no-such-bucket/at-all"])
+        .into_output(SOON);
+    assert!(
+        stderr(&nowhere).contains("s3://no-such-bucket/at-all"),
+        "{}",
+        stderr(&nowhere)
+    );
 }
 
 #[test]

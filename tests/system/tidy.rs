@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::sandbox::files_below;
 
 /// Which of our crates each may use. Whatever points the other way makes two services one.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("schemas", &[]),
     ("session", &["schemas"]),
     ("corpus", &["schemas", "session"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("archiver", &["schemas", "kafka-raw"]),
     ("query", &["schemas", "archiver"]),
     ("local-kafka", &[]),
+    ("local-s3", &["local-kafka"]),
     ("kafka-raw", &[]),
     ("evaluate", &["schemas", "session", "ingest"]),
     (

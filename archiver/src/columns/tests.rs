@@ -40,7 +40,10 @@ fn through_a_file(table: Table, records: &[Record<'_>]) -> (RecordBatch, Footer)
     let Written::File { path, footer, .. } = write_once(root.path(), &collection) else {
         panic!("nobody else is there");
     };
-    assert_eq!(Footer::read(&path).unwrap(), footer);
+    assert_eq!(
+        Footer::of(&File::open(&path).unwrap(), &path).unwrap(),
+        footer
+    );
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
     assert_eq!(
         reader.schema().fields(),

@@ -108,11 +108,6 @@ pub(crate) struct FileRows {
 }
 
 impl FileRows {
-    /// Opens a file.
-    pub(crate) fn open(path: &Path, table: Table) -> Result<Self, Error> {
-        Self::of(File::open(path).doing("open", path)?, path, table)
-    }
-
     /// Reads an open file.
     pub(crate) fn of(file: File, path: &Path, table: Table) -> Result<Self, Error> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(file)
@@ -193,14 +188,15 @@ impl Contents {
         Ok(())
     }
 
-    /// Reads a file whole.
+    /// Reads an open file whole.
     pub(crate) fn read(
+        file: File,
         path: &Path,
         table: Table,
         read: &mut dyn FnMut(u64) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mut contents = Self::default();
-        let mut rows = FileRows::open(path, table)?;
+        let mut rows = FileRows::of(file, path, table)?;
         while let Some(batch) = rows.next()? {
             contents
                 .add(&batch)

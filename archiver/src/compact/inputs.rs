@@ -5,14 +5,13 @@
 //! for ever: it says where the archive goes on. A crash at any step leaves files that the next call deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::footer::Covered;
 use crate::invariants::Range;
 use crate::listing::{self, FileInfo};
 use crate::path::{FileName, PLACES};
 use crate::publish::Publisher;
-use crate::{Error, Table, happenings};
+use crate::{Error, Root, Table, happenings};
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,9 +86,9 @@ pub(crate) fn delete_files(
     }
     let mut deleted = Deleted::default();
     let mut folders = BTreeSet::new();
-    let places = publisher.root().join(PLACES).join(table.name());
+    let places = publisher.root().path().join(PLACES).join(table.name());
     for file in doomed {
-        let bytes = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
+        let bytes = file.bytes().unwrap_or_default();
         publisher.remove(&file.path)?;
         let name = FileName {
             partition: file.partition,
@@ -111,7 +110,7 @@ pub(crate) fn delete_files(
 
 /// The ranges that compacted files hold which were written before this time, as far back as there are raw files.
 fn held_before(
-    root: &Path,
+    root: &Root,
     table: Table,
     before_ms: i64,
     raw: &[FileInfo],

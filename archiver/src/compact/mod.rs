@@ -31,10 +31,10 @@ pub use service::{Summary, run};
 use crate::error::IoContext;
 use crate::footer::{CompactedFooter, Covered, Footer};
 use crate::listing::{CompactedInfo, FileInfo};
-use crate::path::{CompactedName, TEMPORARY};
+use crate::path::CompactedName;
 use crate::publish::{Publication, Publisher};
 use crate::write::WRITER;
-use crate::{Compaction, Error, Table, happenings, listing};
+use crate::{Compaction, Error, Root, Table, happenings, listing};
 use choose::{Candidate, Choice, choose};
 use file::{CompactedWriter, Contents, FileRows};
 use resent::Resent;
@@ -96,8 +96,21 @@ pub struct Compactor {
 
 impl Compactor {
     /// For the archive below this root.
-    pub fn open(root: &Path, config: &Compaction) -> Result<Self, Error> {
+    pub fn open(root: impl Into<Root>, config: &Compaction) -> Result<Self, Error> {
         config.check()?;
+        let root = root.into();
+        if let Some(bucket) = root.as_bucket() {
+            // The last raw file that is taken comes on top.
+            let file_bytes_max = bucket.object_bytes_max() / 2;
+            if config.file_bytes > file_bytes_max {
+                return Err(Error::Setting {
+                    setting: "compaction.file_bytes",
+                    expected: format!(
+                        "must be {file_bytes_max} at most in S3, half of archive.s3.object_bytes_max"
+                    ),
+                });
+            }
+        }
         Ok(Self::new(Publisher::open(root)?, config))
     }
 
@@ -153,7 +166,7 @@ impl Compactor {
         let path = self
             .publisher
             .root()
-            .join(TEMPORARY)
+            .spool()
             .join(format!("{}.compactor", table.name()));
         let file = File::options()
             .create(true)
@@ -176,13 +189,16 @@ impl Compactor {
     ) -> Result<BTreeMap<i32, VecDeque<Candidate>>, Error> {
         let mut candidates: BTreeMap<i32, VecDeque<Candidate>> = BTreeMap::new();
         let mut broken = BTreeSet::new();
-        for file in listing::files(self.publisher.root(), table)? {
+        let root = self.publisher.root();
+        let mut files = listing::files(root, table)?;
+        files.retain(|file| {
+            let next = covered.get(&file.partition);
+            next.is_none_or(|next| file.first_offset >= *next)
+        });
+        root.prepare_footers(files.iter().map(|file| file.path.as_path()))?;
+        for file in files {
             let partition = file.partition;
-            if covered
-                .get(&partition)
-                .is_some_and(|next| file.first_offset < *next)
-                || broken.contains(&partition)
-            {
+            if broken.contains(&partition) {
                 continue;
             }
             let of_partition = candidates.entry(partition).or_default();
@@ -215,9 +231,7 @@ impl Candidate {
             }
             footer => footer?,
         };
-        let bytes = std::fs::metadata(&file.path)
-            .doing("look at", &file.path)?
-            .len();
+        let bytes = file.bytes()?;
         Ok(Some(Self {
             file,
             footer,
@@ -355,7 +369,7 @@ impl Work<'_> {
         };
         for Candidate { file, footer, .. } in &self.choice.inputs {
             let mut contents = Contents::default();
-            let mut rows = FileRows::open(&file.path, self.table)?;
+            let mut rows = FileRows::of(file.open()?, &file.path, self.table)?;
             while let Some(batch) = rows.next()? {
                 contents
                     .add(&batch)
@@ -432,7 +446,8 @@ impl Work<'_> {
             let path = path.to_owned();
             Err(Error::Unequal { path, reason })
         };
-        let read = Contents::read(path, self.table, step)?;
+        let open = || File::open(path).doing("open", path);
+        let read = Contents::read(open()?, path, self.table, step)?;
         let mut checksum = read.checksum;
         checksum += footer.resent_checksum;
         if read.rows + footer.resent != inputs.rows {
@@ -450,7 +465,7 @@ impl Work<'_> {
         if !read.lies_within(&footer.ranges) {
             return unequal("it has offsets that its inputs have not".to_owned());
         }
-        if CompactedFooter::read(path)? != *footer {
+        if CompactedFooter::of(&open()?, path)? != *footer {
             return unequal("its footer is not read back as it was written".to_owned());
         }
         Ok(())

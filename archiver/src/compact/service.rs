@@ -3,14 +3,13 @@
 //! Nothing that fails here puts data at risk, since the raw files stay until their rows were read back; so no error ends
 //! it. It is told, counted, and tried again after a pause that grows.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Compactor, Outcome, When};
-use crate::{Compaction, Error, Table, happenings};
+use crate::{Compaction, Error, Root, Table, happenings};
 
 /// How often waiting looks whether it is to stop.
 const STOP_LOOK: Duration = Duration::from_millis(50);
@@ -30,15 +29,16 @@ pub struct Summary {
 /// Compacts what is due until `shutdown`. Blocks. An error means that it could not begin.
 pub fn run(
     config: &Compaction,
-    root: &Path,
+    root: impl Into<Root>,
     shutdown: &CancellationToken,
 ) -> Result<Summary, Error> {
     config.check()?;
+    let root = root.into();
     let mut summary = Summary::default();
     let look_every = Duration::from_millis(config.look_every_ms);
     let mut pause = look_every;
     while !shutdown.is_cancelled() {
-        let (table, round) = match Compactor::open(root, config) {
+        let (table, round) = match Compactor::open(&root, config) {
             Ok(compactor) => one_round(&compactor, config, shutdown, &mut summary),
             Err(error) => (Table::Events, Err(error)),
         };

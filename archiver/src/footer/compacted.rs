@@ -4,18 +4,19 @@
 //! a reader where the raw tier takes over. Ranges and gaps are text: `<partition>:<first offset>-<next offset>`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use super::{
     CHECKSUM, CREATED_AT, DIGEST, FIRST_TIMESTAMP, FORMAT, FORMAT_VERSION, Gap, Key,
-    LAST_TIMESTAMP, Pairs, ROWS, SCHEMAS, TABLE, TOPIC, WRITER, WriterSchema, check_rows,
-    key_values, to_text, unreadable,
+    LAST_TIMESTAMP, Pairs, ROWS, SCHEMAS, Said, TABLE, TOPIC, WRITER, WriterSchema, to_text,
+    unreadable,
 };
 use crate::checksum::Checksum;
 use crate::invariants::Range;
-use crate::{Error, Table, digest};
+use crate::{Error, Root, Table, digest};
 
 /// Where the compacted tier of each partition ends: the first offset that the raw tier is read for.
 pub type Covered = BTreeMap<i32, i64>;
@@ -117,14 +118,25 @@ pub(super) const KEYS: [Key; 18] = [
 ];
 
 impl CompactedFooter {
-    /// Reads the footer of a file, and nothing else of it.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::from_metadata(&super::metadata(path)?).map_err(|reason| unreadable(path, reason))
+    /// Reads the footer of a file of an archive, and nothing else of it.
+    pub fn read(root: &Root, path: &Path) -> Result<Self, Error> {
+        let said = root.said(path)?;
+        Self::from_said(&said).map_err(|reason| unreadable(path, reason))
+    }
+
+    /// Reads the footer of an open file.
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Error> {
+        let said = Said::of(&crate::root::metadata(file, path)?);
+        Self::from_said(&said).map_err(|reason| unreadable(path, reason))
     }
 
     /// Takes the footer from the metadata of a file that is open already; an error says which key is wrong.
     pub fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
-        let pairs = key_values(metadata);
+        Self::from_said(&Said::of(metadata))
+    }
+
+    pub(crate) fn from_said(said: &Said) -> Result<Self, String> {
+        let pairs = Pairs(&said.pairs);
         match pairs.text(FORMAT)? {
             FORMAT_VERSION => {}
             other => return Err(format!("{} is {other:?}; upgrade to read it", FORMAT.name)),
@@ -148,7 +160,7 @@ impl CompactedFooter {
             writer: pairs.text(WRITER)?.to_owned(),
             created_at_ms: pairs.created_at_ms()?,
         };
-        check_rows(footer.rows, metadata)?;
+        said.check_rows(footer.rows)?;
         Ok(footer)
     }
 

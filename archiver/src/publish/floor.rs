@@ -12,19 +12,15 @@ use std::path::Path;
 use super::Publisher;
 use crate::error::IoContext;
 use crate::path::{FLOORS, FileName};
-use crate::{Error, Table};
+use crate::{Error, Root, Table};
 
 /// The floor of each partition of a table that has one.
-pub(crate) fn floors(root: &Path, table: Table) -> Result<BTreeMap<i32, i64>, Error> {
-    let dir = root.join(FLOORS).join(table.name());
-    let found = match std::fs::read_dir(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        found => found.doing("list", &dir)?,
-    };
+pub(crate) fn floors(root: &Root, table: Table) -> Result<BTreeMap<i32, i64>, Error> {
+    let dir = root.path().join(FLOORS).join(table.name());
     let mut floors: BTreeMap<i32, i64> = BTreeMap::new();
-    for entry in found {
-        let name = entry.doing("list", &dir)?.file_name();
-        if let Some(name) = name.to_str().and_then(FileName::parse_stem) {
+    for found in root.walk(&dir, &[])? {
+        let name = found.path.file_name().and_then(|name| name.to_str());
+        if let Some(name) = name.and_then(FileName::parse_stem) {
             let floor = floors.entry(name.partition).or_default();
             *floor = name.first_offset.max(*floor);
         }
@@ -48,7 +44,7 @@ impl Publisher {
         partition: i32,
         offset: i64,
     ) -> Result<(), Error> {
-        let dir = self.root.join(FLOORS).join(table.name());
+        let dir = self.root.path().join(FLOORS).join(table.name());
         self.make_dir(&dir)?;
         let before = floors(&self.root, table)?.get(&partition).copied();
         if before.is_some_and(|before| before >= offset) {

@@ -4,17 +4,20 @@
 //! do about each kind of trouble with Kafka.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 
 use super::Archiver;
+use crate::footer::Footer;
 use crate::invariants::{Range, continues};
+use crate::listing::FileInfo;
 use crate::partition::Partition;
 use crate::position::{Position, position};
 use crate::roll::Reason;
 use crate::source::{self, Change, Key, Place, Source};
-use crate::{Error, Table, happenings, listing};
+use crate::{Error, Root, Table, happenings, listing};
 
 /// How often trouble is logged at most; it is counted always.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
@@ -22,6 +25,44 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// How long a topic may end before its archive does: a new leader may need a moment to know its end.
 const AHEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the raw files of a partition end.
+struct ArchiveEnd {
+    /// Where the newest one lies.
+    path: PathBuf,
+    newest: Footer,
+    /// The one before it, unless it was compacted and deleted.
+    before: Option<Footer>,
+}
+
+/// How the raw files of these partitions end; nothing for one that has none.
+fn archive_ends(
+    root: &Root,
+    table: Table,
+    partitions: &[i32],
+) -> Result<Vec<(i32, Option<ArchiveEnd>)>, Error> {
+    let files = listing::files(root, table)?;
+    let end = |partition: &i32| -> Result<(i32, Option<ArchiveEnd>), Error> {
+        let mut of_partition = files
+            .iter()
+            .rev()
+            .filter(|file| file.partition == *partition);
+        let Some(newest) = of_partition.next() else {
+            return Ok((*partition, None));
+        };
+        let before = match of_partition.next().map(FileInfo::footer).transpose() {
+            Err(error) if error.is_gone() => None,
+            before => before?,
+        };
+        let end = ArchiveEnd {
+            path: newest.path.clone(),
+            newest: newest.footer()?,
+            before,
+        };
+        Ok((*partition, Some(end)))
+    };
+    partitions.iter().map(end).collect()
+}
 
 impl Archiver<'_> {
     pub(super) fn answer_changes(&mut self) -> Result<(), Error> {
@@ -59,30 +100,28 @@ impl Archiver<'_> {
     fn open(&mut self, keys: &[Key]) -> Result<Vec<Place>, Error> {
         let mut places = Vec::with_capacity(keys.len());
         for table in Table::ALL {
-            let ours: Vec<Key> = keys.iter().copied().filter(|key| key.0 == table).collect();
+            let ours = keys.iter().filter(|key| key.0 == table).map(|key| key.1);
+            let ours: Vec<i32> = ours.collect();
             if ours.is_empty() {
                 continue;
             }
-            let files = listing::files(&self.root, table)?;
-            for key in ours {
-                let of_partition = || files.iter().rev().filter(|file| file.partition == key.1);
-                let newest = of_partition()
-                    .next()
-                    .map(listing::FileInfo::footer)
-                    .transpose()?;
-                if let (Some(newest), Some(file)) = (&newest, of_partition().next()) {
-                    self.publisher.settle(&file.path)?;
-                    if let Some(before) = of_partition().nth(1)
+            let root = &self.root;
+            let ends = listing::look_until_there(|| archive_ends(root, table, &ours))?;
+            for (partition, end) in ends {
+                if let Some(end) = &end {
+                    self.publisher.settle(&end.path)?;
+                    if let Some(before) = &end.before
                         && let Err(broken) =
-                            continues(before.footer()?.next_offset, &Range::from(newest))
+                            continues(before.next_offset, &Range::from(&end.newest))
                     {
-                        happenings::ranges_broken(key.0, key.1, broken);
+                        happenings::ranges_broken(table, partition, broken);
                     }
                 }
-                let partition = Partition::new(table, key.1, newest.as_ref());
-                happenings::partition_assigned(table, key.1, partition.next_offset());
-                places.push((key, partition.read_from()));
-                self.partitions.insert(key, partition);
+                let newest = end.as_ref().map(|end| &end.newest);
+                let opened = Partition::new(table, partition, newest);
+                happenings::partition_assigned(table, partition, opened.next_offset());
+                places.push(((table, partition), opened.read_from()));
+                self.partitions.insert((table, partition), opened);
             }
         }
         Ok(places)
@@ -209,7 +248,7 @@ impl Archiver<'_> {
             partition: key.1,
             archived_to,
             topic_end: end,
-            table_dir: crate::path::table_dir(&self.root, key.0),
+            table_dir: crate::path::table_dir(self.root.path(), key.0),
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use archiver::{Config, Options, Table};
+use archiver::{Config, Options, Root, S3Config, Table};
 use schemas::topics::KafkaClient;
 use tokio_util::sync::CancellationToken;
 
@@ -14,14 +14,18 @@ use crate::stage::{Stage, wait_until};
 
 const BROKERS: &str = "ARCHIVER_VICTIM_BROKERS";
 const ROOT: &str = "ARCHIVER_VICTIM_ROOT";
+const SPOOL: &str = "ARCHIVER_VICTIM_SPOOL";
 const CONFIG: &str = "ARCHIVER_VICTIM_CONFIG";
 const KILLS: usize = 8;
 
-pub fn start_victim(stage: &Stage, config: &Config) -> Child {
+/// Starts an archiver that can be killed, with these variables in its environment.
+pub fn start_victim(stage: &Stage, config: &Config, variables: &[(String, String)]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::victim", "--ignored"])
         .env(BROKERS, &stage.kafka.brokers)
-        .env(ROOT, stage.root())
+        .envs(variables.iter().cloned())
+        .env(ROOT, stage.root.path())
+        .env(SPOOL, stage.dir.path())
         .env(CONFIG, serde_json::to_string(config).unwrap())
         .stdout(Stdio::null())
         .spawn()
@@ -38,19 +42,28 @@ fn victim() {
     };
     let config: Config = serde_json::from_str(&text(CONFIG)).unwrap();
     let forever = CancellationToken::new();
-    archiver::run(
-        &config,
-        &kafka,
+    let spool = text(SPOOL);
+    let root = Root::at(
         Path::new(&text(ROOT)),
-        &Options::default(),
-        &forever,
+        &S3Config::default(),
+        Path::new(&spool),
     )
     .unwrap();
+    archiver::run(&config, &kafka, root, &Options::default(), &forever).unwrap();
 }
 
 #[test]
 fn killed_under_load_it_archives_every_record_once() {
-    let stage = Stage::new();
+    kill_under_load(&Stage::new(), &[]);
+}
+
+#[test]
+fn killed_under_load_it_archives_every_record_once_in_s3() {
+    let server = local_s3::shared_test_server();
+    kill_under_load(&Stage::in_bucket(server), &server.variables());
+}
+
+fn kill_under_load(stage: &Stage, variables: &[(String, String)]) {
     let config = Config {
         file_age_max_ms: 30,
         ..stage.config.clone()
@@ -64,7 +77,7 @@ fn killed_under_load_it_archives_every_record_once() {
             group: format!("{}-{round}", config.group),
             ..config.clone()
         };
-        let mut victim = start_victim(&stage, &config);
+        let mut victim = start_victim(stage, &config, variables);
         wait_until("the victim archives", || {
             sender.events(stage.topic(Table::Events), sent..sent + 300);
             sent += 300;

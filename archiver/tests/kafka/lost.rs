@@ -171,7 +171,7 @@ fn records_that_expire_under_a_running_archiver_are_a_gap_and_it_goes_on_behind_
     };
     let mut sender = stage.producer();
     sender.events(stage.topic(Table::Events), 0..300);
-    let mut victim = start_victim(&stage, &config);
+    let mut victim = start_victim(&stage, &config, &[]);
     let archived = || stage.rows(Table::Events, "workflow_id").len();
     wait_until("the first records are archived", || archived() == 300);
     signal(&victim, "STOP");
@@ -187,7 +187,7 @@ fn records_that_expire_under_a_running_archiver_are_a_gap_and_it_goes_on_behind_
     });
     keep(&stage, "-1");
     // The change reaches the partitions a moment after it was acknowledged.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(2));
     sender.events(stage.topic(Table::Events), 900..1200);
     signal(&victim, "CONT");
     wait_until("all that is left is archived", || {

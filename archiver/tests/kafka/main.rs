@@ -9,6 +9,7 @@ mod broken_disk;
 mod killed;
 mod lost;
 mod outage;
+mod s3;
 mod sharing;
 mod stage;
 mod straight;

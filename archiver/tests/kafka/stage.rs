@@ -1,13 +1,12 @@
 //! What a test needs around it: topics, producers, archivers in threads, and the judge who compares.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use archiver::invariants::{Range, tiles};
-use archiver::{Config, Error, Options, Summary, Table, Topics, listing};
+use archiver::{Config, Error, Options, Root, S3Config, Summary, Table, Topics, listing};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use local_kafka::testing::{shared_test_broker, unique_name};
@@ -26,13 +25,16 @@ use schemas::{Anomaly, Encoder};
 use tokio_util::sync::CancellationToken;
 
 pub const PARTITIONS: i32 = 3;
-const LIMIT: Duration = Duration::from_secs(60);
+/// What only ends a wait that would never end: a machine may be busy.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A root, and four topics on a broker.
 pub struct Stage {
     pub kafka: KafkaClient,
     pub config: Config,
-    pub root: tempfile::TempDir,
+    /// The archive, or where files lie on their way to it.
+    pub dir: tempfile::TempDir,
+    pub root: Root,
 }
 
 /// Where a record is: partition and offset.
@@ -64,10 +66,12 @@ impl Stage {
             brokers: brokers.to_owned(),
             ..KafkaClient::default()
         };
+        let dir = tempfile::tempdir().unwrap();
         let stage = Self {
             kafka,
             config,
-            root: tempfile::tempdir().unwrap(),
+            root: Root::from(dir.path()),
+            dir,
         };
         for table in Table::ALL {
             stage.create_topic(table);
@@ -75,12 +79,27 @@ impl Stage {
         stage
     }
 
+    /// On the broker that the tests share, with the archive in a new bucket of this server.
+    pub fn in_bucket(server: &local_s3::Server) -> Self {
+        let bucket = server.make_bucket().unwrap();
+        let mut stage = Self::new();
+        stage.root = Root::bucket(
+            Path::new(&format!("s3://{bucket}/team/archive")),
+            server.variables(),
+            &S3Config::default(),
+            stage.dir.path(),
+        )
+        .unwrap();
+        stage
+    }
+
     pub fn topic(&self, table: Table) -> &str {
         self.config.topics.of(table)
     }
 
+    /// The folder of the archive.
     pub fn root(&self) -> &Path {
-        self.root.path()
+        self.root.folder().unwrap()
     }
 
     pub fn client(&self) -> ClientConfig {
@@ -168,7 +187,7 @@ impl Stage {
         archiver::run(
             config,
             &self.kafka,
-            self.root(),
+            &self.root,
             &options,
             &CancellationToken::new(),
         )
@@ -176,7 +195,7 @@ impl Stage {
 
     /// Starts an archiver that goes on until it is stopped.
     pub fn start(&self, config: &Config) -> Running {
-        let (config, kafka, root) = (config.clone(), self.kafka.clone(), self.root().to_owned());
+        let (config, kafka, root) = (config.clone(), self.kafka.clone(), self.root.clone());
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let thread = std::thread::spawn(move || {
@@ -205,13 +224,12 @@ impl Stage {
     }
 
     pub fn batches(&self, table: Table) -> Vec<RecordBatch> {
-        let files = listing::files(self.root(), table).unwrap();
+        let files = listing::files(&self.root, table).unwrap();
         files
             .iter()
             .flat_map(|file| {
                 let reader =
-                    ParquetRecordBatchReaderBuilder::try_new(File::open(&file.path).unwrap())
-                        .unwrap();
+                    ParquetRecordBatchReaderBuilder::try_new(file.open().unwrap()).unwrap();
                 reader
                     .build()
                     .unwrap()
@@ -267,7 +285,7 @@ impl Stage {
 
     pub fn check_ranges(&self, table: Table) {
         let mut ranges: BTreeMap<i32, Vec<Range>> = BTreeMap::new();
-        for file in listing::files(self.root(), table).unwrap() {
+        for file in listing::files(&self.root, table).unwrap() {
             let footer = file.footer().unwrap();
             assert_eq!(footer.topic, self.topic(table));
             ranges
@@ -281,7 +299,7 @@ impl Stage {
     }
 
     pub fn files(&self, table: Table) -> usize {
-        listing::files(self.root(), table).unwrap().len()
+        listing::files(&self.root, table).unwrap().len()
     }
 }
 

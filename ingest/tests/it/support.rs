@@ -75,7 +75,7 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Seen> {
     let mut left = 0;
     for partition in 0..PARTITIONS {
         let (low, high) = consumer
-            .fetch_watermarks(topic, partition, Duration::from_secs(20))
+            .fetch_watermarks(topic, partition, Duration::from_secs(60))
             .unwrap();
         left += high - low;
         assignment
@@ -84,7 +84,7 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Seen> {
     }
     consumer.assign(&assignment).unwrap();
     let mut seen = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while (seen.len() as i64) < left {
         assert!(
             Instant::now() < deadline,

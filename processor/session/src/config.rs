@@ -54,11 +54,11 @@ pub struct Limits {
     pub beliefs_max: usize,
     /// Handoffs of one workflow; beyond it the oldest are let go.
     pub handoffs_max: usize,
-    /// Decisions of one workflow; beyond it the oldest are let go.
+    /// Decisions of one workflow, declarations and verdicts of people, of each so many; beyond it the oldest are let go.
     pub decisions_max: usize,
     /// Calls that wait for their result; beyond it the oldest are let go.
     pub open_calls_max: usize,
-    /// Write and destructive calls that are remembered; beyond it the oldest are let go.
+    /// Write and destructive calls that are remembered, and checks; beyond it the oldest are let go.
     pub actions_max: usize,
     /// Changes and alerts by systems that are remembered; later ones are not.
     pub table_items_max: usize,
@@ -72,6 +72,9 @@ pub struct Limits {
     pub text_chars_max: usize,
     /// Ids in one list of a snapshot or an anomaly.
     pub links_max: usize,
+    /// Open sessions of one partition that are kept ready for the next event; those of the others that changed longest ago
+    /// are kept as bytes, which take less than half the memory, and are read when something happens to them.
+    pub ready_max: usize,
     /// Closed sessions of one partition that wait for late events; beyond it the oldest are let go early.
     pub closed_max: usize,
     /// Ids (hashes) of workflows whose grace has passed, of one partition; beyond it the oldest are forgotten.
@@ -188,6 +191,7 @@ impl Default for Limits {
             calls_max: 128,
             text_chars_max: 280,
             links_max: 32,
+            ready_max: 2_048,
             closed_max: 50_000,
             forgotten_max: 200_000,
         }

@@ -14,6 +14,7 @@ use schemas::event::{ActorKind, ErrorKind, HandoffMode, HandoffPhase, Payload, T
 
 use crate::config::us;
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::{Seen, View};
 use crate::sojourns;
 
@@ -53,6 +54,17 @@ impl Spent {
             Self::Human => "human",
             Self::Join => "join",
             Self::Idle => "idle",
+        }
+    }
+
+    /// What it is, for a sentence.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Service => "its own work",
+            Self::Tool => "tools",
+            Self::Human => "waiting for a person",
+            Self::Join => "waiting for another agent",
+            Self::Idle => "nothing that is known",
         }
     }
 }
@@ -185,19 +197,22 @@ impl Dwell {
         let task_type = seen.event.attributes.get("task_type").copied();
         let task_type = task_type.or(view.workflow_type).unwrap_or("");
         let name = view.facts.actor_id(actor);
-        self.stays.push(Stay {
-            actor,
-            task: named.unwrap_or(0),
-            kind: fingerprint::pair(name, task_type),
-            since: seen.event.occurred_at,
-            last_at: seen.event.occurred_at,
-            split_ms: [0; 5],
-            over: false,
-            again: false,
-            last_note: seen.number,
-            open_calls: 0,
-            waits_for: None,
-        });
+        lists::add(
+            &mut self.stays,
+            Stay {
+                actor,
+                task: named.unwrap_or(0),
+                kind: fingerprint::pair(name, task_type),
+                since: seen.event.occurred_at,
+                last_at: seen.event.occurred_at,
+                split_ms: [0; 5],
+                over: false,
+                again: false,
+                last_note: seen.number,
+                open_calls: 0,
+                waits_for: None,
+            },
+        );
         Place {
             at: self.stays.len() - 1,
             began: true,

@@ -11,9 +11,15 @@ use schemas::event::{
 
 use crate::config::Limits;
 use crate::fingerprint;
+use crate::lists;
 use crate::recent::Recent;
 use crate::sketch::Likeness;
 use crate::words;
+
+/// Events that a decision is remembered to cite.
+const EVIDENCE_CITED_MAX: usize = 4;
+/// Characters of what was said or what a check found that are kept for the story.
+pub const WORDS_CHARS_MAX: usize = 160;
 
 /// The limits that a workflow can reach, as bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +122,9 @@ pub struct Facts {
     pub handoff_depth_max: u16,
     /// A to B and back on one task with no progress between.
     pub return_edges: u32,
-    /// Times that one actor changed its hypothesis on a task; the signal `revisions` follows the work on it across actors.
+    /// Times that one actor changed its mind: its newest hypothesis on a task is another than before. For `thrashing`, which
+    /// asks who goes back and forth. The signal `revisions` asks another thing, what the task's work rests on, whoever
+    /// holds it; a hypothesis that is handed on and replaced by the receiver is a revision, and nobody's change of mind.
     pub changes_of_mind: u32,
     /// Times among them that it went back to one that it had left.
     pub reverts: u32,
@@ -150,6 +158,72 @@ pub struct Facts {
     pub declared_success: bool,
     /// Somebody said that the goal is missed.
     pub declared_failure: bool,
+    /// The earliest event, by the producers' clocks.
+    pub first: Option<Said>,
+    /// The latest event, by the producers' clocks.
+    pub last: Option<Said>,
+    /// What set the workflow off: its first alert by a system or its first words by a person.
+    pub request: Option<Said>,
+    /// What was declared, and on what: the first and the newest, `decisions_max` of them.
+    pub declarations: Vec<Declared>,
+    /// Results that check a goal, the newest `actions_max`.
+    pub checks: Vec<Check>,
+    /// Verdicts of people, the newest `decisions_max`.
+    pub verdicts: Vec<VerdictFacts>,
+}
+
+/// Something that an actor said, for the story.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// Event.
+    pub event: Box<str>,
+    /// Who.
+    pub actor: u16,
+    /// When, microseconds.
+    pub at: i64,
+    /// In words; empty where only the place counts.
+    pub words: Box<str>,
+}
+
+/// A declaration that the goal is reached or missed, and what lay in its causal past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// The declaration.
+    pub said: Said,
+    /// Reached, else missed.
+    pub success: bool,
+    /// Read from its words; the field was not set.
+    pub from_text: bool,
+    /// Note of the latest write or destructive call before it.
+    pub action: u32,
+    /// Note of the latest check before it.
+    pub check: u32,
+    /// Hash of the id of the nearest event of another actor before it; 0 is none.
+    pub trigger: u64,
+}
+
+/// A result that checks a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The result.
+    pub said: Said,
+    /// Its note.
+    pub note: u32,
+    /// Tool.
+    pub tool: Box<str>,
+    /// Whether it passed.
+    pub passed: bool,
+}
+
+/// A verdict of a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerdictFacts {
+    /// The event that holds it.
+    pub said: Said,
+    /// What was decided on.
+    pub about: Box<str>,
+    /// The verdict.
+    pub verdict: Verdict,
 }
 
 /// One actor.
@@ -202,6 +276,10 @@ pub struct TaskFacts {
     pub owner: u16,
     /// First event, microseconds.
     pub opened_at: i64,
+    /// First event.
+    pub opened_event: Box<str>,
+    /// Who opened it.
+    pub opener: u16,
     /// When the state was set, microseconds.
     pub state_at: i64,
     /// The event that set it.
@@ -365,6 +443,8 @@ pub struct DecisionFacts {
     pub confidence: Option<Confidence>,
     /// What was not chosen.
     pub alternatives: Vec<Box<str>>,
+    /// Events that its reasoning cites.
+    pub evidence: Vec<Box<str>>,
 }
 
 /// What makes two claims one: the declared id, else the words, without those that say how sure it is.
@@ -437,21 +517,24 @@ impl Facts {
             self.truncated.reach(Limit::Actors);
             return (max - 1) as u16;
         }
-        self.actors.push(ActorFacts {
-            id: actor.id.into(),
-            kind: actor.kind,
-            name: actor.name.map(|name| cut(name, limits.text_chars_max)),
-            events: 0,
-            tool_calls: 0,
-            tool_errors: 0,
-            input_tokens: 0,
-            output_tokens: 0,
-            cost_usd: 0.0,
-            first_at: at,
-            last_at: at,
-            last_note: crate::notes::NONE,
-            handed: crate::notes::NONE,
-        });
+        lists::add(
+            &mut self.actors,
+            ActorFacts {
+                id: actor.id.into(),
+                kind: actor.kind,
+                name: actor.name.map(|name| cut(name, limits.text_chars_max)),
+                events: 0,
+                tool_calls: 0,
+                tool_errors: 0,
+                input_tokens: 0,
+                output_tokens: 0,
+                cost_usd: 0.0,
+                first_at: at,
+                last_at: at,
+                last_note: crate::notes::NONE,
+                handed: crate::notes::NONE,
+            },
+        );
         (self.actors.len() - 1) as u16
     }
 
@@ -503,27 +586,32 @@ impl Facts {
             known.state = task.state;
             known.owner = owner;
             known.state_at = at;
-            known.state_event = event.into();
+            lists::replace(&mut known.state_event, event);
             return new;
         }
         if self.tasks.len() >= limits.tasks_max {
             self.truncated.reach(Limit::Tasks);
             return true;
         }
-        self.tasks.push(TaskFacts {
-            id: task.task_id.into(),
-            parent: task.parent_task_id.map(Into::into),
-            intent: cut(task.intent, limits.text_chars_max),
-            plan,
-            state: task.state,
-            states_seen: bit,
-            owner,
-            opened_at: at,
-            state_at: at,
-            state_event: event.into(),
-            transitions: 1,
-            outcome: outcome.collect(),
-        });
+        lists::add(
+            &mut self.tasks,
+            TaskFacts {
+                id: task.task_id.into(),
+                parent: task.parent_task_id.map(Into::into),
+                intent: cut(task.intent, limits.text_chars_max),
+                plan,
+                state: task.state,
+                states_seen: bit,
+                owner,
+                opened_at: at,
+                opened_event: event.into(),
+                opener: owner,
+                state_at: at,
+                state_event: event.into(),
+                transitions: 1,
+                outcome: outcome.collect(),
+            },
+        );
         true
     }
 
@@ -590,7 +678,9 @@ impl Facts {
         };
         match place {
             Some(at) => self.beliefs[at] = belief,
-            None if self.beliefs.len() < limits.beliefs_max => self.beliefs.push(belief),
+            None if self.beliefs.len() < limits.beliefs_max => {
+                lists::add(&mut self.beliefs, belief)
+            }
             None => self.truncated.reach(Limit::Beliefs),
         }
     }
@@ -621,25 +711,28 @@ impl Facts {
                 Limit::Handoffs,
                 &mut self.truncated,
             );
-            self.handoffs.push(HandoffFacts {
-                key,
-                id: handoff.handoff_id.into(),
-                from,
-                to,
-                phase: HandoffPhase::Offered,
-                mode: handoff.mode,
-                reason: cut(handoff.reason, limits.text_chars_max),
-                event: seen.event.into(),
-                note: seen.note,
-                offered_at: None,
-                offered_stream: seen.stream_time,
-                settled_at: None,
-                depth: 0,
-                claims: handoff.claims.len() as u32,
-                open_questions: handoff.open_questions.len() as u32,
-                task: seen.task,
-                progress: self.progress,
-            });
+            lists::add(
+                &mut self.handoffs,
+                HandoffFacts {
+                    key,
+                    id: handoff.handoff_id.into(),
+                    from,
+                    to,
+                    phase: HandoffPhase::Offered,
+                    mode: handoff.mode,
+                    reason: cut(handoff.reason, limits.text_chars_max),
+                    event: seen.event.into(),
+                    note: seen.note,
+                    offered_at: None,
+                    offered_stream: seen.stream_time,
+                    settled_at: None,
+                    depth: 0,
+                    claims: handoff.claims.len() as u32,
+                    open_questions: handoff.open_questions.len() as u32,
+                    task: seen.task,
+                    progress: self.progress,
+                },
+            );
         }
         for claim in &handoff.claims {
             let claimed = claim_key(claim);
@@ -650,7 +743,7 @@ impl Facts {
                 && !belief.handed_to.contains(&to)
                 && belief.handed_to.len() < limits.links_max
             {
-                belief.handed_to.push(to);
+                lists::add(&mut belief.handed_to, to);
             }
         }
         let progress = self.progress;
@@ -705,7 +798,7 @@ impl Facts {
             Limit::OpenCalls,
             &mut self.truncated,
         );
-        self.open_calls.push(call);
+        lists::add(&mut self.open_calls, call);
     }
 
     /// The call that a result answers, which is open no longer.
@@ -723,7 +816,7 @@ impl Facts {
             Limit::Actions,
             &mut self.truncated,
         );
-        self.actions.push(action);
+        lists::add(&mut self.actions, action);
     }
 
     /// The write or destructive call with this note.
@@ -739,27 +832,88 @@ impl Facts {
             Limit::Decisions,
             &mut self.truncated,
         );
-        self.decisions.push(DecisionFacts {
-            event: seen.event.into(),
-            actor: seen.actor,
-            at: seen.at,
-            decision_type: cut(decision.decision_type, limits.text_chars_max),
-            choice: cut(decision.choice, limits.text_chars_max),
-            probability: decision.probability,
-            confidence: decision.confidence,
-            alternatives: decision
-                .alternatives
-                .iter()
-                .take(limits.links_max)
-                .map(|alternative| cut(alternative.choice, limits.text_chars_max))
-                .collect(),
-        });
+        lists::add(
+            &mut self.decisions,
+            DecisionFacts {
+                event: seen.event.into(),
+                actor: seen.actor,
+                at: seen.at,
+                decision_type: cut(decision.decision_type, limits.text_chars_max),
+                choice: cut(decision.choice, limits.text_chars_max),
+                probability: decision.probability,
+                confidence: decision.confidence,
+                alternatives: decision
+                    .alternatives
+                    .iter()
+                    .take(limits.links_max)
+                    .map(|alternative| cut(alternative.choice, limits.text_chars_max))
+                    .collect(),
+                evidence: decision
+                    .reasoning_steps
+                    .iter()
+                    .flat_map(|step| &step.evidence)
+                    .take(EVIDENCE_CITED_MAX)
+                    .map(|id| (*id).into())
+                    .collect(),
+            },
+        );
     }
 
-    /// Counts a verdict of a person.
-    pub fn count_verdict(&mut self, verdict: Verdict) {
+    /// Remembers and counts a verdict of a person.
+    pub fn take_verdict(&mut self, verdict: VerdictFacts, limits: &Limits) {
         self.human_decisions += 1;
-        self.overrides += u32::from(matches!(verdict, Verdict::Reject | Verdict::Edit));
+        self.overrides += u32::from(matches!(verdict.verdict, Verdict::Reject | Verdict::Edit));
+        make_room(
+            &mut self.verdicts,
+            limits.decisions_max,
+            Limit::Decisions,
+            &mut self.truncated,
+        );
+        lists::add(&mut self.verdicts, verdict);
+    }
+
+    /// Remembers a declaration. Of more than there is room for, the first stays and the second goes.
+    pub fn declare(&mut self, declared: Declared, limits: &Limits) {
+        if self.declarations.len() >= limits.decisions_max.max(2) {
+            self.declarations.remove(1);
+            self.truncated.reach(Limit::Decisions);
+        }
+        lists::add(&mut self.declarations, declared);
+    }
+
+    /// Remembers a result that checks a goal.
+    pub fn check(&mut self, check: Check, limits: &Limits) {
+        make_room(
+            &mut self.checks,
+            limits.actions_max,
+            Limit::Actions,
+            &mut self.truncated,
+        );
+        lists::add(&mut self.checks, check);
+    }
+
+    /// Remembers which events are the first and the last.
+    pub fn span(&mut self, event: &str, actor: u16, at: i64) {
+        let place = |known: &mut Option<Said>| match known {
+            Some(known) => {
+                lists::replace(&mut known.event, event);
+                (known.actor, known.at) = (actor, at);
+            }
+            None => {
+                *known = Some(Said {
+                    event: event.into(),
+                    actor,
+                    at,
+                    words: Box::default(),
+                });
+            }
+        };
+        if self.first.as_ref().is_none_or(|first| at < first.at) {
+            place(&mut self.first);
+        }
+        if self.last.as_ref().is_none_or(|last| at >= last.at) {
+            place(&mut self.last);
+        }
     }
 
     /// Adds usage to the workflow and to its actor.

@@ -22,7 +22,7 @@ pub mod facts;
 pub mod finding;
 pub mod fingerprint;
 pub mod input;
-pub mod narrative;
+mod lists;
 pub mod notes;
 pub mod patterns;
 pub mod recent;
@@ -32,6 +32,7 @@ pub mod signal;
 pub mod sketch;
 mod snapshot;
 pub mod sojourns;
+pub mod story;
 pub mod words;
 pub mod workflow;
 

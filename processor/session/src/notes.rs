@@ -6,6 +6,8 @@
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::lists;
+
 /// Notes of one changelog row; the open chunk stands in the header row.
 pub const CHUNK_NOTES: usize = 64;
 /// No note.
@@ -18,71 +20,123 @@ const SCAN_NOTES_MAX: usize = 64;
 /// Bits of [`Note::flags`].
 pub mod flag {
     /// A result that checks a goal.
-    pub const CHECK: u16 = 1;
+    pub const CHECK: u8 = 1;
     /// A check that did not pass.
-    pub const CHECK_FAILED: u16 = 2;
+    pub const CHECK_FAILED: u8 = 2;
     /// A write or destructive call.
-    pub const ACTION: u16 = 4;
+    pub const ACTION: u8 = 4;
     /// New evidence: an ok result that the workflow had not seen, or a statement by a human.
-    pub const EVIDENCE: u16 = 8;
+    pub const EVIDENCE: u8 = 8;
     /// Progress, as the definitions have it.
-    pub const PROGRESS: u16 = 16;
+    pub const PROGRESS: u8 = 16;
     /// Its links were inferred from structure, because none were declared.
-    pub const INFERRED: u16 = 32;
+    pub const INFERRED: u8 = 32;
     /// A call.
-    pub const CALL: u16 = 64;
+    pub const CALL: u8 = 64;
     /// A result.
-    pub const RESULT: u16 = 128;
+    pub const RESULT: u8 = 128;
 }
 
 /// What stays of one event. Indices are numbers of notes in the workflow; [`NONE`] is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Hash of the event id.
+    #[serde(with = "whole")]
     pub id: u64,
     /// Fingerprint of the call or the result; 0 is none.
     pub print: u64,
     /// Marked events in its causal past, itself included; a bit each.
     pub marks: u64,
     /// Latest write or destructive call in its causal past, itself included.
+    #[serde(with = "number")]
     pub last_action: u32,
     /// Latest check in its causal past, itself included.
+    #[serde(with = "number")]
     pub last_check: u32,
     /// Latest new evidence in its causal past, itself included.
+    #[serde(with = "number")]
     pub last_evidence: u32,
     /// Nearest causal ancestor by another actor.
+    #[serde(with = "number")]
     pub trigger: u32,
     /// Index of its actor.
     pub actor: u16,
-    /// Accepted handoffs on the longest chain in its causal past, itself included.
-    pub handoff_depth: u16,
+    /// Accepted handoffs on the longest chain in its causal past, itself included; 255 is 255 or more.
+    pub handoff_depth: u8,
     /// [`flag`] bits.
-    pub flags: u16,
+    pub flags: u8,
     /// How many events back the latest look at the world in its causal past is, itself included, plus one; 0 is none.
     pub looked: u16,
+    /// The same for the latest progress.
+    pub progressed: u16,
+}
+
+/// Numbers of notes as they are written: one more, so that [`NONE`] is a 0 of one byte instead of five.
+mod number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(number: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        number.wrapping_add(1).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        Ok(u32::deserialize(deserializer)?.wrapping_sub(1))
+    }
+}
+
+/// Hashes as they are written: eight bytes, where a number that fills its bits would take ten.
+mod whole {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        hash.to_le_bytes().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        Ok(u64::from_le_bytes(<[u8; 8]>::deserialize(deserializer)?))
+    }
 }
 
 impl Note {
     /// Whether all these bits are set.
-    pub const fn is(&self, flags: u16) -> bool {
+    pub const fn is(&self, flags: u8) -> bool {
         self.flags & flags == flags
     }
 
     /// The latest look at the world (an ok result of a call that reads) in the causal past of this note, which has the
     /// number `number`. One that lies more than 65,000 events back is forgotten.
     pub const fn last_look(&self, number: u32) -> u32 {
-        match self.looked {
-            0 => NONE,
-            back => number.saturating_sub(back as u32 - 1),
-        }
+        from_distance(number, self.looked)
     }
 
     /// Remembers the latest look, as seen from this note.
     pub fn look(&mut self, number: u32, last: u32) {
-        self.looked = match last {
-            NONE => 0,
-            last => u16::try_from(number.saturating_sub(last) + 1).unwrap_or(0),
-        };
+        self.looked = distance(number, last);
+    }
+
+    /// The latest progress in the causal past of this note, itself included, with the same limit.
+    pub const fn last_progress(&self, number: u32) -> u32 {
+        from_distance(number, self.progressed)
+    }
+
+    /// Remembers the latest progress, as seen from this note.
+    pub fn progress(&mut self, number: u32, last: u32) {
+        self.progressed = distance(number, last);
+    }
+}
+
+/// How many events back a note is, plus one; 0 is none.
+fn distance(number: u32, last: u32) -> u16 {
+    match last {
+        NONE => 0,
+        last => u16::try_from(number.saturating_sub(last) + 1).unwrap_or(0),
+    }
+}
+
+const fn from_distance(number: u32, distance: u16) -> u32 {
+    match distance {
+        0 => NONE,
+        back => number.saturating_sub(back as u32 - 1),
     }
 }
 
@@ -183,7 +237,7 @@ impl Notes {
     /// Adds a note; beyond `notes_max` the oldest chunk is let go, whose number is returned.
     pub fn push(&mut self, note: Note, notes_max: usize) -> Option<u32> {
         let number = self.next();
-        self.kept.push(note);
+        lists::add(&mut self.kept, note);
         if let Some(index) = &mut self.index {
             index.by_id.insert(note.id, number);
             if note.print != 0 {
@@ -266,6 +320,7 @@ mod tests {
             handoff_depth: 0,
             flags: 0,
             looked: 0,
+            progressed: 0,
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use schemas::event::Effect;
 
 use crate::fingerprint;
+use crate::lists;
 use crate::sketch::{Likeness, Sketch};
 
 /// Calls, and messages, that a new one is compared with by likeness. 8 and 20 find the same on recorded traces.
@@ -136,11 +137,8 @@ impl Recent {
         let full = self.calls.len() >= calls_max.max(WINDOW);
         if full {
             self.calls.pop_front();
-        } else if self.calls.len() == self.calls.capacity() {
-            // Most workflows make a few calls; doubling would cost them more than it saves.
-            self.calls.reserve_exact(4);
         }
-        self.calls.push_back(call);
+        lists::add_back(&mut self.calls, call);
         (echo, full)
     }
 
@@ -194,14 +192,13 @@ impl Recent {
             .fold(0.0, f32::max);
         if self.messages.len() >= WINDOW {
             self.messages.pop_front();
-        } else if self.messages.len() == self.messages.capacity() {
-            self.messages.reserve_exact(3);
         }
-        self.messages.push_back(Message {
+        let message = Message {
             actor,
             handoff,
             sketch,
-        });
+        };
+        lists::add_back(&mut self.messages, message);
         Some(most)
     }
 

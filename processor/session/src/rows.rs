@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::input::Commit;
 use crate::notes::{CHUNK_NOTES, Note, Notes};
 use crate::sojourns::Sketch;
 use crate::workflow::Workflow;
 
 /// Version of the layout of the rows' values. Grows with every change of the state's types.
-const VERSION: u8 = 2;
+const VERSION: u8 = 4;
 
 /// A changelog row that cannot be put back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,30 +156,39 @@ pub(crate) fn all(workflow: &Workflow, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) {
     rows.push((RowKey::Header(&workflow.id).encode(), header(workflow)));
 }
 
-/// A closed workflow as bytes.
+/// A workflow as bytes: one that is closed, or that is open and has not changed for long.
 pub(crate) struct Packed {
-    pub(crate) closed_at: i64,
+    pub(crate) closed_at: Option<i64>,
+    /// Stream time at which it has something to do.
+    pub(crate) deadline: i64,
     pub(crate) chunks_written: u32,
+    /// The header row, compressed.
     header: Box<[u8]>,
     full_notes: Box<[Note]>,
 }
 
 impl Packed {
-    /// None where the workflow is not closed.
-    pub(crate) fn pack(workflow: &Workflow) -> Option<Self> {
+    /// Of a workflow that has not changed since its rows were written. None where it has let notes go: what is known of
+    /// them besides would be lost.
+    pub(crate) fn pack(workflow: &Workflow, config: &Config) -> Option<Self> {
         let notes = &workflow.notes;
         let full = (notes.first() / CHUNK_NOTES as u32..notes.open_chunk())
             .flat_map(|chunk| notes.chunk(chunk));
+        if notes.first() > 0 && workflow.closed_at.is_none() {
+            return None;
+        }
         Some(Self {
-            closed_at: workflow.closed_at?,
+            closed_at: workflow.closed_at,
+            deadline: workflow.deadline(config),
             chunks_written: workflow.chunks_written,
             full_notes: full.copied().collect(),
-            header: header(workflow).into(),
+            header: lz4_flex::block::compress_prepend_size(&header(workflow)).into(),
         })
     }
 
     pub(crate) fn unpack(&self) -> Option<Workflow> {
-        let header: Header = postcard::from_bytes(self.header.get(1..)?).ok()?;
+        let header = lz4_flex::block::decompress_size_prepended(&self.header).ok()?;
+        let header: Header = postcard::from_bytes(header.get(1..)?).ok()?;
         let mut notes = self.full_notes.to_vec();
         notes.extend(header.open_notes);
         let mut workflow = header.workflow;

@@ -12,7 +12,7 @@ use schemas::session::SessionStatus;
 use schemas::{Decoder, Encoder, EventRef};
 
 use crate::config::{Config, us};
-use crate::facts::Limit;
+use crate::facts::{Facts, Limit};
 use crate::fingerprint;
 use crate::input::{Commit, Counters, Effects, Input, Verdict};
 use crate::rows::{self, Packed, RestoreError, RowKey};
@@ -35,6 +35,10 @@ pub struct Shard {
     closed: BTreeSet<(i64, Arc<str>)>,
     /// Workflows that changed since the last commit, in order.
     dirty: Vec<Arc<str>>,
+    /// Open workflows that are ready and have not changed since a commit, by that commit.
+    ready: BTreeSet<(u64, Arc<str>)>,
+    /// Commits so far.
+    commits: u64,
     forgotten: Forgotten,
     sojourns: Sojourns,
     deleted: Vec<Vec<u8>>,
@@ -47,6 +51,8 @@ pub struct Shard {
 
 struct Slot {
     state: State,
+    /// The commit under which it stands in `ready`.
+    ready: Option<u64>,
     /// Deadline that stands in `timers`.
     timer: Option<i64>,
     dirty: bool,
@@ -56,7 +62,8 @@ struct Slot {
 
 enum State {
     Live(Box<Workflow>),
-    /// Closed and published: kept as its bytes until a late event comes.
+    /// Closed and published, or open and quiet for so long that `ready_max` others have changed since: kept as its bytes
+    /// until something happens to it.
     Packed(Packed),
 }
 
@@ -83,6 +90,8 @@ impl Shard {
             timers: BTreeSet::new(),
             closed: BTreeSet::new(),
             dirty: Vec::new(),
+            ready: BTreeSet::new(),
+            commits: 0,
             forgotten: Forgotten::default(),
             sojourns: Sojourns::default(),
             deleted: Vec::new(),
@@ -138,6 +147,7 @@ impl Shard {
                     Arc::clone(&id),
                     Slot {
                         state: State::Live(workflow),
+                        ready: None,
                         timer: None,
                         dirty: false,
                         behind: false,
@@ -240,17 +250,19 @@ impl Shard {
             return;
         };
         slot.timer = None;
-        let State::Live(workflow) = &mut slot.state else {
-            let State::Packed(packed) = &slot.state else {
-                return;
-            };
-            let grace_ends = packed.closed_at + us(config.grace_ms);
-            if grace_ends <= stream_time {
+        if let State::Packed(packed) = &slot.state
+            && (packed.closed_at.is_some() || packed.deadline > stream_time)
+        {
+            let deadline = packed.deadline;
+            if deadline <= stream_time {
                 self.forget(id);
             } else {
-                slot.timer = Some(grace_ends);
-                self.timers.insert((grace_ends, Arc::clone(id)));
+                slot.timer = Some(deadline);
+                self.timers.insert((deadline, Arc::clone(id)));
             }
+            return;
+        }
+        let Some(workflow) = slot.live() else {
             return;
         };
         if workflow
@@ -280,6 +292,10 @@ impl Shard {
             let deadline = workflow.deadline(&config);
             slot.timer = Some(deadline);
             self.timers.insert((deadline, Arc::clone(id)));
+            if slot.ready.is_none() && !slot.dirty {
+                slot.ready = Some(self.commits);
+                self.ready.insert((self.commits, Arc::clone(id)));
+            }
         }
     }
 
@@ -294,8 +310,11 @@ impl Shard {
         }
         let (closed_at, chunks) = match &slot.state {
             State::Live(workflow) => (workflow.closed_at, workflow.chunks_written),
-            State::Packed(packed) => (Some(packed.closed_at), packed.chunks_written),
+            State::Packed(packed) => (packed.closed_at, packed.chunks_written),
         };
+        if let Some(commit) = slot.ready {
+            self.ready.remove(&(commit, Arc::clone(id)));
+        }
         if let Some(closed_at) = closed_at {
             self.closed.remove(&(closed_at, Arc::clone(id)));
         }
@@ -322,20 +341,38 @@ impl Shard {
             let value = sketch.map(rows::encode);
             commit.rows.push((RowKey::Sojourn(kind).encode(), value));
         }
+        self.commits += 1;
         let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
             self.commit_one(id, all_sessions, commit);
         }
         if all_sessions {
-            let mut waiting: Vec<Arc<str>> = self
-                .workflows
-                .iter()
-                .filter(|(_, slot)| matches!(&slot.state, State::Live(live) if live.published < live.revision))
+            let slots = self.workflows.iter();
+            let mut waiting: Vec<Arc<str>> = slots
+                .filter(|(_, slot)| slot.behind)
                 .map(|(id, _)| Arc::clone(id))
                 .collect();
             waiting.sort_unstable();
             for id in &waiting {
                 self.commit_one(id, true, commit);
+            }
+        }
+        self.pack_quiet();
+    }
+
+    /// Turns the open workflows that changed longest ago into bytes, beyond `ready_max`.
+    fn pack_quiet(&mut self) {
+        while self.ready.len() > self.config.limits.ready_max
+            && let Some((_, id)) = self.ready.pop_first()
+        {
+            let Some(slot) = self.workflows.get_mut(&id) else {
+                continue;
+            };
+            slot.ready = None;
+            if let State::Live(workflow) = &slot.state
+                && let Some(packed) = Packed::pack(workflow, &self.config)
+            {
+                slot.state = State::Packed(packed);
             }
         }
     }
@@ -346,7 +383,7 @@ impl Shard {
             return;
         };
         slot.dirty = false;
-        let State::Live(workflow) = &mut slot.state else {
+        let Some(workflow) = slot.live() else {
             return;
         };
         if (workflow.urgent || all_sessions) && workflow.published < workflow.revision {
@@ -356,15 +393,22 @@ impl Shard {
             workflow.urgent = false;
         }
         let behind = workflow.published < workflow.revision;
-        self.behind += usize::from(behind);
-        self.behind -= usize::from(std::mem::replace(&mut slot.behind, behind));
         rows::write(workflow, commit);
-        if workflow.status == SessionStatus::Closed
-            && workflow.published == workflow.revision
-            && let Some(packed) = Packed::pack(workflow)
+        let closed = workflow.status == SessionStatus::Closed;
+        if closed
+            && !behind
+            && let Some(packed) = Packed::pack(workflow, &self.config)
         {
             slot.state = State::Packed(packed);
         }
+        self.behind += usize::from(behind);
+        self.behind -= usize::from(std::mem::replace(&mut slot.behind, behind));
+        let ready = (!closed).then_some(self.commits);
+        if let Some(commit) = std::mem::replace(&mut slot.ready, ready) {
+            self.ready.remove(&(commit, Arc::clone(id)));
+        }
+        self.ready
+            .extend(ready.map(|commit| (commit, Arc::clone(id))));
         self.touch_timer(id);
     }
 
@@ -374,7 +418,7 @@ impl Shard {
         };
         let deadline = match &slot.state {
             State::Live(workflow) => workflow.deadline(&self.config),
-            State::Packed(packed) => packed.closed_at + us(self.config.grace_ms),
+            State::Packed(packed) => packed.deadline,
         };
         if slot.timer.is_none_or(|timer| deadline < timer) {
             if let Some(timer) = slot.timer.replace(deadline) {
@@ -405,16 +449,15 @@ impl Shard {
             let behind = workflow.published < workflow.revision;
             self.behind += usize::from(behind);
             let packed = match workflow.status {
-                SessionStatus::Closed if workflow.published == workflow.revision => {
-                    Packed::pack(&workflow)
-                }
-                _ => None,
+                SessionStatus::Closed if behind => None,
+                _ => Packed::pack(&workflow, &self.config),
             };
             let state = packed.map_or_else(|| State::Live(Box::new(workflow)), State::Packed);
             self.workflows.insert(
                 Arc::clone(&id),
                 Slot {
                     state,
+                    ready: None,
                     timer: None,
                     dirty: false,
                     behind,
@@ -452,6 +495,14 @@ impl Shard {
                 workflow.suspects(&self.config, self.stream_time, &self.sojourns)
             }),
             None => Vec::new(),
+        }
+    }
+
+    /// What is known of a workflow that is open or in its grace.
+    pub fn facts(&self, workflow_id: &str) -> Option<Facts> {
+        match &self.workflows.get(workflow_id)?.state {
+            State::Live(workflow) => Some(workflow.facts.clone()),
+            State::Packed(packed) => packed.unpack().map(|workflow| workflow.facts),
         }
     }
 
@@ -506,7 +557,7 @@ impl Shard {
 }
 
 impl Slot {
-    /// The workflow, unpacked if it was closed. None only if its bytes are damaged, which packing has excluded.
+    /// The workflow, ready for what happens to it. None only if its bytes are damaged, which packing has excluded.
     fn live(&mut self) -> Option<&mut Workflow> {
         if let State::Packed(packed) = &self.state {
             self.state = State::Live(Box::new(packed.unpack()?));
@@ -565,11 +616,11 @@ fn release(
     config: &Config,
     around: &mut Around<'_>,
 ) {
+    if workflow.held.is_empty() {
+        return;
+    }
     let mut arrived = vec![arrived];
     while let Some(id) = arrived.pop() {
-        if workflow.held.is_empty() {
-            return;
-        }
         for held in &mut workflow.held {
             held.missing.retain(|missing| *missing != id);
         }

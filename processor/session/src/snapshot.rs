@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::dwell::Spent;
 use crate::facts::Facts;
 use crate::fingerprint;
-use crate::narrative;
+use crate::story;
 use crate::workflow::Workflow;
 
 /// The snapshot of a workflow at its present revision.
@@ -111,7 +111,7 @@ pub fn of(workflow: &Workflow, config: &Config) -> Session {
         narrative: None,
     };
     if workflow.status == SessionStatus::Closed {
-        session.narrative = Some(narrative::tell(&session, &workflow.findings.anomalies));
+        session.narrative = Some(story::tell(&session, &workflow.findings.anomalies, facts).text());
     }
     session
 }

@@ -283,8 +283,30 @@ struct Phrase {
 
 /// The list by the first word of each phrase, the longest first.
 struct Lookup {
-    levels: HashMap<&'static str, Vec<Phrase>>,
-    outcomes: HashMap<&'static str, Vec<Phrase>>,
+    levels: ByFirst,
+    outcomes: ByFirst,
+}
+
+/// Phrases by their first word.
+struct ByFirst {
+    phrases: HashMap<&'static str, Vec<Phrase>>,
+    /// By the first byte of a first word its lengths, a bit each: most words of a text are none, and that tells most of
+    /// them without hashing.
+    lengths: [u32; 256],
+}
+
+impl ByFirst {
+    fn get(&self, word: &str) -> Option<&Vec<Phrase>> {
+        let first = *word.as_bytes().first()?;
+        if self.lengths[first as usize] & length_bit(word) == 0 {
+            return None;
+        }
+        self.phrases.get(word)
+    }
+}
+
+fn length_bit(word: &str) -> u32 {
+    1 << word.len().min(31)
 }
 
 static LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup {
@@ -292,7 +314,7 @@ static LOOKUP: LazyLock<Lookup> = LazyLock::new(|| Lookup {
     outcomes: by_first(&OUTCOMES),
 });
 
-fn by_first(part: &Part) -> HashMap<&'static str, Vec<Phrase>> {
+fn by_first(part: &Part) -> ByFirst {
     let mut by_first: HashMap<&'static str, Vec<Phrase>> = HashMap::new();
     for (meaning, phrases) in part.rows {
         for phrase in *phrases {
@@ -309,15 +331,24 @@ fn by_first(part: &Part) -> HashMap<&'static str, Vec<Phrase>> {
     for phrases in by_first.values_mut() {
         phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.words.len()));
     }
-    by_first
+    let mut lengths = [0; 256];
+    for word in by_first.keys() {
+        if let Some(first) = word.as_bytes().first() {
+            lengths[*first as usize] |= length_bit(word);
+        }
+    }
+    ByFirst {
+        phrases: by_first,
+        lengths,
+    }
 }
 
 /// A word of a text, in lower case, and where it begins and ends in it.
 struct Word {
-    begins: usize,
-    ends: usize,
-    starts_at: usize,
-    stops_at: usize,
+    begins: u32,
+    ends: u32,
+    starts_at: u32,
+    stops_at: u32,
 }
 
 /// The beginning of a text, in words.
@@ -336,12 +367,12 @@ impl Words {
             text: String::with_capacity(end),
             words: Vec::with_capacity(end / 5),
         };
-        let mut begins: Option<(usize, usize)> = None;
+        let mut begins: Option<(u32, u32)> = None;
         for (at, character) in text[..end].char_indices().chain([(end, ' ')]) {
             // The typographic apostrophe is one, too.
             let apostrophe = matches!(character, '\'' | '\u{2019}') && begins.is_some();
             if character.is_alphanumeric() || apostrophe {
-                begins.get_or_insert((words.text.len(), at));
+                begins.get_or_insert((words.text.len() as u32, at as u32));
                 if apostrophe {
                     words.text.push('\'');
                 } else if character.is_ascii() {
@@ -355,9 +386,9 @@ impl Words {
                 }
                 words.words.push(Word {
                     begins: begins_at,
-                    ends: words.text.len(),
+                    ends: words.text.len() as u32,
                     starts_at,
-                    stops_at: at,
+                    stops_at: at as u32,
                 });
             }
         }
@@ -366,7 +397,7 @@ impl Words {
 
     fn get(&self, at: usize) -> Option<&str> {
         let word = self.words.get(at)?;
-        Some(&self.text[word.begins..word.ends])
+        Some(&self.text[word.begins as usize..word.ends as usize])
     }
 
     fn len(&self) -> usize {
@@ -382,11 +413,7 @@ impl Words {
     }
 
     /// The longest phrase that begins at a word: how many words it has, and what it means.
-    fn phrase(
-        &self,
-        at: usize,
-        lookup: &HashMap<&'static str, Vec<Phrase>>,
-    ) -> Option<(usize, Meaning)> {
+    fn phrase(&self, at: usize, lookup: &ByFirst) -> Option<(usize, Meaning)> {
         let phrases = lookup.get(self.get(at)?)?;
         phrases
             .iter()
@@ -431,12 +458,12 @@ pub fn declares(text: &str) -> Option<Declaration> {
         match meaning {
             Meaning::Success if words.negated(at) => failed = true,
             Meaning::Success => {
-                let ends = words.words[at + length - 1].stops_at;
+                let ends = words.words[at + length - 1].stops_at as usize;
                 success.get_or_insert(ends);
             }
             Meaning::Failure => failed = true,
             Meaning::Open => {
-                let begins = words.words[at].starts_at;
+                let begins = words.words[at].starts_at as usize;
                 open.get_or_insert(begins);
             }
             Meaning::Level(_) => {}

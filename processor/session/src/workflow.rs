@@ -14,7 +14,10 @@ use schemas::session::SessionStatus;
 
 use crate::config::{Config, us};
 use crate::effects::{self, Known};
-use crate::facts::{Action, Facts, Limit, OpenCall, Stated, cut};
+use crate::facts::{
+    Action, Check, Declared, Facts, Limit, OpenCall, Said, Stated, VerdictFacts, WORDS_CHARS_MAX,
+    cut,
+};
 use crate::finding::{Findings, Reporter};
 use crate::fingerprint;
 use crate::input::Effects;
@@ -227,7 +230,7 @@ impl Workflow {
             stream_time,
             task: event.task_id.map_or(0, fingerprint::id),
             handed_by: None,
-            handoff_depth: note.handoff_depth,
+            handoff_depth: u16::from(note.handoff_depth),
         };
         if let Payload::Thought(thought) = &event.payload
             && let Some(decision) = &thought.decision
@@ -259,6 +262,7 @@ impl Workflow {
         );
         if progress {
             note.flags |= flag::PROGRESS;
+            note.progress(number, number);
             self.facts.progress += 1;
             self.facts.since_progress = 0;
         } else {
@@ -274,7 +278,21 @@ impl Workflow {
         let in_words = said_in_words(event);
         let from_text = !declared && in_words == Some(Declaration::Success);
         self.facts.declared_success |= declared;
-        self.facts.declared_failure |= declares_failure(event);
+        let failed = declares_failure(event);
+        self.facts.declared_failure |= failed;
+        self.remember(event, &stated, &note, limits);
+        if declared || in_words.is_some() || failed {
+            let trigger = self.notes.get(note.trigger).map_or(0, |note| note.id);
+            let declared = Declared {
+                said: said(event, &stated),
+                success: declared || !failed && from_text,
+                from_text: !declared && !failed,
+                action: note.last_action,
+                check: note.last_check,
+                trigger,
+            };
+            self.facts.declare(declared, limits);
+        }
         let seen = Seen {
             event,
             number,
@@ -498,8 +516,9 @@ impl Workflow {
             handoff_depth: 0,
             flags: 0,
             looked: 0,
+            progressed: 0,
         };
-        let mut last_look = NONE;
+        let (mut last_look, mut last_progress) = (NONE, NONE);
         for cause in causes {
             let Some(past) = self.notes.get(*cause) else {
                 continue;
@@ -509,6 +528,7 @@ impl Workflow {
             note.last_check = later(note.last_check, past.last_check);
             note.last_evidence = later(note.last_evidence, past.last_evidence);
             last_look = later(last_look, past.last_look(*cause));
+            last_progress = later(last_progress, past.last_progress(*cause));
             note.trigger = later(
                 note.trigger,
                 if past.actor == actor {
@@ -520,6 +540,7 @@ impl Workflow {
             note.handoff_depth = note.handoff_depth.max(past.handoff_depth);
         }
         note.look(number, last_look);
+        note.progress(number, last_progress);
         debug_assert!(causes.iter().all(|cause| *cause < number));
         note
     }
@@ -741,7 +762,7 @@ impl Workflow {
                 let from = facts.actor(&handoff.from, event.occurred_at, limits);
                 let to = facts.actor(&handoff.to, event.occurred_at, limits);
                 let deeper = Stated {
-                    handoff_depth: note.handoff_depth.saturating_add(1),
+                    handoff_depth: u16::from(note.handoff_depth.saturating_add(1)),
                     ..*stated
                 };
                 let sender = Stated {
@@ -764,7 +785,7 @@ impl Workflow {
                     facts.believe(claim, &sender, limits);
                 }
                 if facts.take_handoff(handoff, &deeper, (from, to), limits) {
-                    note.handoff_depth = deeper.handoff_depth;
+                    note.handoff_depth = note.handoff_depth.saturating_add(1);
                     if let Some(receiver) = facts.actors.get_mut(to as usize) {
                         receiver.handed = stated.note;
                     }
@@ -800,10 +821,47 @@ impl Workflow {
             }
         }
         if let (Some(decides), ActorKind::Human) = (&event.decides, event.actor.kind) {
-            facts.count_verdict(decides.decision);
+            let verdict = VerdictFacts {
+                said: said(event, stated),
+                about: decides.event_id.into(),
+                verdict: decides.decision,
+            };
+            facts.take_verdict(verdict, limits);
             progress = true;
         }
         progress
+    }
+
+    /// What the story wants to know beside what the signals want.
+    fn remember(
+        &mut self,
+        event: &EventRef<'_>,
+        stated: &Stated<'_>,
+        note: &Note,
+        limits: &crate::config::Limits,
+    ) {
+        let facts = &mut self.facts;
+        facts.span(event.event_id, stated.actor, event.occurred_at);
+        match &event.payload {
+            Payload::Text(_) => {
+                let asks = event.actor.kind == ActorKind::Human
+                    || event.actor.kind == ActorKind::System
+                        && event.attributes.contains_key("alert");
+                if asks && facts.request.is_none() {
+                    facts.request = Some(said(event, stated));
+                }
+            }
+            Payload::ToolResult(result) if note.is(flag::CHECK) => {
+                let check = Check {
+                    said: said(event, stated),
+                    note: stated.note,
+                    tool: cut(result.tool, limits.text_chars_max),
+                    passed: !note.is(flag::CHECK_FAILED),
+                };
+                facts.check(check, limits);
+            }
+            _ => {}
+        }
     }
 
     fn count(
@@ -822,6 +880,10 @@ impl Workflow {
             facts.use_model(usage, actor);
         }
         if let Some(known) = facts.actors.get_mut(actor as usize) {
+            if known.events == 0 {
+                // Until now it was only spoken of.
+                (known.first_at, known.last_at) = (event.occurred_at, event.occurred_at);
+            }
             known.events += 1;
             known.tool_calls += u32::from(payload_type == PayloadType::ToolCall);
             known.first_at = known.first_at.min(event.occurred_at);
@@ -893,6 +955,22 @@ impl Workflow {
             newest.marks |= marks;
         }
         changed
+    }
+}
+
+/// The event, as something that was said.
+fn said(event: &EventRef<'_>, stated: &Stated<'_>) -> Said {
+    let words = match &event.payload {
+        Payload::Text(text) => text.content,
+        Payload::ToolResult(result) => result.result,
+        Payload::ToolCall(call) => call.arguments,
+        _ => "",
+    };
+    Said {
+        event: event.event_id.into(),
+        actor: stated.actor,
+        at: event.occurred_at,
+        words: cut(words, WORDS_CHARS_MAX),
     }
 }
 

@@ -36,7 +36,7 @@ fn child() {
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(120));
+        std::thread::sleep(Duration::from_secs(900));
         token.cancel();
     });
     processor::run(config, session, &kafka, RunOptions::default(), shutdown).unwrap();

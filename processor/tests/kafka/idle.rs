@@ -48,14 +48,18 @@ fn an_idle_partition_publishes_closes_and_falls_silent() {
             .all(|session| session.status == SessionStatus::Closed)
     });
     // nothing is due any more, so nothing is written any more, although time goes on
-    std::thread::sleep(Duration::from_millis(500));
     let ends = |stage: &Stage| {
         (
             stage.end_of(&stage.config.changelog()),
             stage.end_of(&stage.config.topics.sessions),
         )
     };
-    let before = ends(&stage);
+    let mut before = ends(&stage);
+    wait_until("the last of it is written", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let earlier = std::mem::replace(&mut before, ends(&stage));
+        before == earlier
+    });
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(ends(&stage), before);
     processor.stop().unwrap();

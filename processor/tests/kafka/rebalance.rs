@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use processor::Config;
 use rdkafka::producer::Producer;
 use schemas::Encoder;
 
@@ -45,10 +46,22 @@ fn members_come_and_go_under_load() {
     wait_until("the first has begun", || {
         !stage.read(&stage.config.topics.anomalies).is_empty()
     });
+    let at_work = |instance: &str| {
+        let config = Config {
+            instance: instance.to_owned(),
+            ..stage.config.clone()
+        };
+        let id = config.transactional_id(0);
+        wait_until("the newcomer has its share", || {
+            let mut progress = stage.progress().into_values();
+            progress.any(|one| one.written_by == id)
+        });
+        std::thread::sleep(Duration::from_secs(2));
+    };
     let second = stage.start("b");
-    std::thread::sleep(Duration::from_secs(3));
+    at_work("b");
     let third = stage.start("c");
-    std::thread::sleep(Duration::from_secs(3));
+    at_work("c");
     let mut summaries = vec![first.stop().unwrap()];
     std::thread::sleep(Duration::from_secs(3));
     let again = stage.start("a");
@@ -95,6 +108,10 @@ fn two_batch_runs_share_the_work_and_both_end() {
         );
     }
     producer.commit_transaction(LIMIT).unwrap();
+    // that it will be committed is certain then; a reader sees it a moment later
+    wait_until("all is committed", || {
+        stage.read(stage.events_topic()).len() == events.len()
+    });
     let runs: Vec<_> = ["a", "b"]
         .into_iter()
         .map(|instance| {

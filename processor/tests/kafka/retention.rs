@@ -61,7 +61,7 @@ fn let_expire(stage: &Stage) {
     });
     keep(stage, "-1");
     // the change reaches the partitions a moment after it was acknowledged
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(2));
 }
 
 fn is_published_whole(stage: &Stage, number: usize) -> bool {
@@ -101,7 +101,7 @@ fn what_expires_under_a_running_processor_is_a_gap_and_it_goes_on_behind_it() {
     let broker = forgetful_broker();
     let mut stage = Stage::on(broker.address(), "expires", 2);
     // it is not taken for dead in the meantime, which would begin everything anew
-    stage.config.membership.session_ms = 60_000;
+    stage.config.membership.session_ms = 240_000;
     let mut sent = load::workflows(0..10);
     stage.send(&sent);
     let process = Process::start(&stage, "0");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ use schemas::topics::{KafkaClient, MESSAGE_BYTES_MAX, PARTITIONER};
 use schemas::{Anomaly, Decoder, Encoder, Event, Session};
 use tokio_util::sync::CancellationToken;
 
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// What only ends a wait that would never end: a machine may be busy.
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// Key and value of a record to be sent.
 pub type Raw = (Option<Vec<u8>>, Option<Vec<u8>>);
@@ -238,14 +240,29 @@ impl Stage {
             exit_at_end: true,
             ..RunOptions::default()
         };
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if end.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                token.cancel();
+            }
+        });
         let session_config = Arc::clone(&self.session_config);
-        processor::run(
+        let result = processor::run(
             self.config.clone(),
             session_config,
             &self.kafka,
             options,
-            CancellationToken::new(),
-        )
+            shutdown.clone(),
+        );
+        drop(ended);
+        watch.join().unwrap();
+        assert!(
+            !shutdown.is_cancelled(),
+            "the run has not come to its end within {LIMIT:?}"
+        );
+        result
     }
 
     /// Starts a processor that runs until it is stopped.

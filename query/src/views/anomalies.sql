@@ -28,7 +28,7 @@
 -- Example:
 --     select signal, severity, status, kinds, opened_at, cardinality(evidence) as evidence
 --     from anomalies
---     where workflow_id = 'incident-0247'
+--     where signal = 'confidence_hardening'
 --     order by opened_at, signal, subject;
 with numbered as (
     select

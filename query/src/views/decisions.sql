@@ -46,7 +46,7 @@ select
     decision_probability as probability,
     decision_confidence as confidence,
     json_get_json(decision, 'alternatives') as alternatives,
-    coalesce(json_length(decision, 'alternatives'), 0) as alternative_count,
+    coalesce(cast(json_length(decision, 'alternatives') as bigint), 0) as alternative_count,
     json_get_json(decision, 'reasoning_steps') as reasoning_steps,
     took.took_s,
     decides_event_id,

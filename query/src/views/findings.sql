@@ -5,6 +5,6 @@
 -- Example:
 --     select signal, severity, status, sentence
 --     from findings
---     where workflow_id = 'incident-0247' and status <> 'retracted'
+--     where workflow_id = 'incident-0247' and signal in ('confidence_hardening', 'unverified_success')
 --     order by opened_at, signal, subject;
 select * from anomalies

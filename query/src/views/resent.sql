@@ -1,7 +1,8 @@
 -- One row for each event that came more than once.
 --
 -- A producer that retries, or a file that is replayed again, sends an event again with the same id. Each copy is a row
--- of events; sessions, anomalies and the other views count it once.
+-- of events, until compaction drops the copies of the same hour that are equal in everything; sessions, anomalies and the
+-- other views count it once.
 --
 -- workflow_id: The workflow.
 -- event_id: The id that all copies share.

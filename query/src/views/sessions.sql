@@ -8,6 +8,7 @@
 -- Example:
 --     select workflow_id, revision, status, outcome, hypothesis_revisions, progress_events
 --     from sessions
+--     where handoffs_accepted > 0
 --     order by workflow_id;
 select * exclude (newest_first)
 from (

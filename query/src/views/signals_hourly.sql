@@ -17,7 +17,7 @@
 -- Example:
 --     select hour, signal, opened, critical, workflows
 --     from signals_hourly
---     where workflow_type = 'incident_response'
+--     where workflow_type = 'incident_response' and signal in ('confidence_hardening', 'unverified_success')
 --     order by hour, signal;
 select
     date_trunc('hour', opened_at) as hour,

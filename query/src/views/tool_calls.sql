@@ -42,7 +42,8 @@ with calls as (
         occurred_at as called_at,
         event_id,
         row_number() over (partition by workflow_id, call_id order by kafka_offset) as turn,
-        row_number() over (partition by workflow_id, tool, arguments order by occurred_at, kafka_offset) - 1 as repeat
+        cast(row_number() over (partition by workflow_id, tool, arguments order by occurred_at, kafka_offset) as bigint) - 1
+            as repeat
     from events_once
     where event_type = 'tool_call'
 ),

@@ -35,8 +35,9 @@
 -- narrative: The story for people, present when it is closed.
 --
 -- Example:
---     select workflow_id, outcome, duration_s, event_count, findings_open, findings_critical
+--     select workflow_id, workflow_type, outcome, duration_s, event_count, actor_count, handoffs_accepted, cost_usd
 --     from workflows
+--     where duration_s > 60
 --     order by workflow_id;
 select
     workflow_id,
@@ -50,7 +51,7 @@ select
     closed_at,
     revision,
     event_count,
-    coalesce(json_length(actors), 0) as actor_count,
+    coalesce(cast(json_length(actors) as bigint), 0) as actor_count,
     task_count,
     tool_call_count,
     error_count,
@@ -59,7 +60,7 @@ select
     coalesce(regexp_count(anomalies, '"status":"(opened|updated|resolved)"'), 0) as findings,
     coalesce(regexp_count(anomalies, '"status":"(opened|updated)"'), 0) as findings_open,
     coalesce(regexp_count(anomalies, '"status":"(opened|updated)","severity":"critical"'), 0) as findings_critical,
-    coalesce(json_length(skipped), 0) as skipped_count,
+    coalesce(cast(json_length(skipped) as bigint), 0) as skipped_count,
     late_count,
     calls_repeated,
     human_decisions,

@@ -1,6 +1,8 @@
 //! Events that were sent twice, and records that are no events.
 
 use archiver::Table;
+use query::{Archive, Config, VIEWS};
+use schemas::Event;
 
 use crate::world::{World, event, number, record, scenario, table};
 
@@ -98,5 +100,77 @@ async fn a_deleted_session_is_no_row() {
     assert_eq!(
         number(&world.archive(), "select count(*) from workflows").await,
         1
+    );
+}
+
+/// Some events again, in other files and other partitions, told otherwise the second time.
+fn with_copies() -> World {
+    let world = World::empty();
+    let told = |number: i64, late: i64| {
+        let mut event = event(&format!("w-{}", number % 7), number);
+        event.occurred_at += late * 1_000_000;
+        event
+    };
+    let first: Vec<Event> = (0..13_000).map(|number| told(number, 0)).collect();
+    let again: Vec<Event> = (0..13_000)
+        .filter(|number| number % 10 == 3)
+        .map(|number| told(number, 5))
+        .collect();
+    world.events(1, &first);
+    world.events(1, &again);
+    world.events(0, &again[..50]);
+    world
+}
+
+#[tokio::test]
+async fn the_first_copies_are_those_that_the_sql_of_the_view_says() {
+    let world = with_copies();
+    let sql = VIEWS
+        .iter()
+        .find(|view| view.name == "events_once")
+        .unwrap()
+        .query();
+    // In the second, the keys are looked at in several rounds.
+    for memory_bytes_max in [64 << 20, 1 << 20] {
+        let config = Config {
+            memory_bytes_max,
+            ..Config::default()
+        };
+        let archive = Archive::open(world.root(), config).unwrap();
+        let all = world.archive();
+        for condition in [
+            "true",
+            "workflow_id = 'w-3'",
+            "workflow_id = 'w-3' and kafka_offset > 9000",
+            "kafka_partition = 1 and event_type = 'text'",
+            "kafka_offset >= 13000",
+            "occurred_at > '2025-11-19T04:00:00Z'",
+            "event_id in ('w-3-3', 'w-6-13', 'w-1-1')",
+            "kafka_partition = 0 and content like '%3'",
+        ] {
+            let figures = "count(*), sum(kafka_offset), sum(kafka_partition), sum(cast(occurred_at as bigint) % 1000003), \
+                           sum(length(event_id))";
+            let ours = table(
+                &archive,
+                &format!("select {figures} from events_once where {condition}"),
+            )
+            .await;
+            let window = table(
+                &all,
+                &format!("select {figures} from ({sql}) as events_once where {condition}"),
+            )
+            .await;
+            assert_eq!(ours, window, "{condition}");
+        }
+    }
+    let archive = world.archive();
+    assert_eq!(
+        number(&archive, "select count(*) from events_once").await,
+        13_000
+    );
+    let plan = table(&archive, "explain select count(*) from handoffs").await;
+    assert!(
+        plan.contains("OnceExec") && !plan.contains("WindowAggExec"),
+        "{plan}"
     );
 }

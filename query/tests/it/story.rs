@@ -25,6 +25,12 @@ async fn the_incident_comes_back_whole() {
         assert!(!proof.words.is_empty(), "{proof:?}");
     }
     assert!(story.proofs.is_sorted_by_key(|proof| proof.occurred_at));
+    assert_eq!(story.events, scenario("incident"));
+    // And so does what is told of it.
+    let config = session::Config::default();
+    let facts = session::story::recall(&story.events, &config);
+    let told = session::story::tell(&story.session, &story.findings, &facts);
+    assert_eq!(story.session.narrative, Some(told.text()));
 }
 
 /// The newest session and the newest revision of each anomaly, straight from the core.

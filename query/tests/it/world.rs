@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use archiver::Table;
+use archiver::compact::{Compactor, Outcome, When};
 use archiver::testing::{Record, append};
+use archiver::{Compaction, Table};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use query::{Archive, Config, Error};
@@ -46,21 +47,34 @@ impl World {
 
     /// Archives events as the next file of a partition, published when they happened.
     pub fn events(&self, partition: i32, events: &[Event]) -> PathBuf {
-        let mut encoder = Encoder::new();
-        let records: Vec<Record> = events
-            .iter()
-            .map(|event| Record {
-                timestamp_ms: event.occurred_at / 1000,
-                key: Some(event.workflow_id.clone().into_bytes()),
-                value: Some(encoder.event(event).unwrap()),
-                headers: Vec::new(),
-            })
-            .collect();
-        self.append(Table::Events, partition, &records)
+        self.append(Table::Events, partition, &records(events))
     }
 
     pub fn append(&self, table: Table, partition: i32, records: &[Record]) -> PathBuf {
-        append(&self.root(), table, partition, records).unwrap()
+        append(self.root(), table, partition, records).unwrap()
+    }
+
+    /// Compacts everything there is of a table, as if it were due; tells how many files came of it.
+    pub fn compact(&self, table: Table) -> usize {
+        self.compact_with(table, &Compaction::default())
+    }
+
+    pub fn compact_with(&self, table: Table, config: &Compaction) -> usize {
+        let compactor = Compactor::open(self.root(), config).unwrap();
+        let mut files = 0;
+        while let Outcome::Done(_) = compactor
+            .compact(table, When::Now, &mut |_| Ok(()))
+            .unwrap()
+        {
+            files += 1;
+        }
+        files
+    }
+
+    /// Deletes every raw file that was compacted; tells how many.
+    pub fn delete_inputs(&self, table: Table) -> u64 {
+        let compactor = Compactor::open(self.root(), &Compaction::default()).unwrap();
+        compactor.delete_inputs(table, i64::MAX).unwrap().files
     }
 
     /// Archives events, and every session and anomaly that the core emits when they come one by one.
@@ -114,6 +128,18 @@ impl World {
             self.append(Table::Anomalies, 0, &anomalies);
         }
     }
+}
+
+/// Events as Kafka would have them, published when they happened.
+pub fn records(events: &[Event]) -> Vec<Record> {
+    let mut encoder = Encoder::new();
+    let record = |event: &Event| Record {
+        timestamp_ms: event.occurred_at / 1000,
+        key: Some(event.workflow_id.clone().into_bytes()),
+        value: Some(encoder.event(event).unwrap()),
+        headers: Vec::new(),
+    };
+    events.iter().map(record).collect()
 }
 
 /// The events of a scenario of the project.

@@ -50,6 +50,11 @@ impl Grid {
         Self::with(schema, is_expanded, terminal_width(), Paint::for_stdout())
     }
 
+    /// An answer with these columns for a file: as wide as it is, without colour.
+    pub fn for_file(schema: &Schema, is_expanded: bool) -> Self {
+        Self::with(schema, is_expanded, None, Paint::off())
+    }
+
     fn with(schema: &Schema, is_expanded: bool, terminal: Option<usize>, paint: Paint) -> Self {
         Self {
             names: schema
@@ -251,6 +256,15 @@ pub fn with_separators(number: impl ToString) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Lines of the terminal; none when there is no terminal.
+pub fn terminal_height() -> Option<usize> {
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(_, height)| usize::from(height.0))
 }
 
 fn terminal_width() -> Option<usize> {

@@ -4,12 +4,13 @@
 //! Ctrl-C: the binary leaves the signal alone when [`super::Args::is_shell`].
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use query::Archive;
+use futures::FutureExt;
+use query::{Archive, FreshStatement};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -22,17 +23,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::completion::Names;
-use super::{Format, Look, Outcome, answer, input};
+use super::{Format, Look, Outcome, answer, input, obey};
 use crate::output::{self, Paint, Style, Table};
 
 const PROMPT: &str = "throughline> ";
 const HISTORY_MAX: usize = 1_000;
 const HELP: &str = "\
 select …;         a query, over as many lines as you like, ended by a semicolon
-\\d                tables and views
+\\d                tables and views; \\dt tables, \\dv views
 \\d NAME           columns of a table or view
 \\f FORMAT         how to print: table, csv, json or ndjson
+\\o FILE           writes the next answer to FILE; its ending says how: csv, json, ndjson, arrow, parquet, else a table
 \\x                each row as a list of its columns, on or off
+\\timing           how long a query took, on or off
+\\pager            long answers through $PAGER, on or off
+set throughline.fresh = true;   also what is committed and not archived yet
 \\?                this text
 \\q                leave; Ctrl-D does too
 Tab completes, the arrow keys walk through earlier queries, Ctrl-R searches them.
@@ -42,11 +47,9 @@ Try: select * from workflows order by last_event_at desc limit 5;";
 /// Reads and runs statements until the end of input.
 pub async fn run(archive: Archive, format: Format, history: PathBuf) -> anyhow::Result<ExitCode> {
     let runtime = Handle::current();
-    let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     // The editor blocks while it reads, so it has a thread of its own; queries run on the runtime.
-    let shell = tokio::task::spawn_blocking(move || {
-        Shell::open(archive, format, history, runtime, interrupts)?.run()
-    });
+    let shell =
+        tokio::task::spawn_blocking(move || Shell::open(archive, format, history, runtime)?.run());
     shell.await.context("the shell has ended early")??;
     Ok(ExitCode::SUCCESS)
 }
@@ -58,6 +61,8 @@ struct Shell {
     history: PathBuf,
     runtime: Handle,
     interrupts: Signal,
+    /// Where the next answer goes instead of the terminal.
+    next_file: Option<PathBuf>,
 }
 
 impl Shell {
@@ -66,7 +71,6 @@ impl Shell {
         format: Format,
         history: PathBuf,
         runtime: Handle,
-        interrupts: Signal,
     ) -> anyhow::Result<Self> {
         let config = rustyline::Config::builder()
             .max_history_size(HISTORY_MAX)?
@@ -75,6 +79,8 @@ impl Shell {
             .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config)?;
+        // After the editor, which puts a handler of its own in the place of the one that it finds; ours calls it too.
+        let interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         let names = Names {
             relations: (archive.relations().into_iter())
                 .map(|relation| {
@@ -95,19 +101,21 @@ impl Shell {
             archive,
             look: Look {
                 format,
+                is_paged: true,
                 ..Look::default()
             },
             editor,
             history,
             runtime,
             interrupts,
+            next_file: None,
         })
     }
 
     fn run(mut self) -> anyhow::Result<()> {
         output::line(format!(
             "archive {}; \\? for help, \\q or Ctrl-D to leave",
-            self.archive.root().display()
+            self.archive.root()
         ))?;
         loop {
             match self.editor.readline(PROMPT) {
@@ -116,7 +124,8 @@ impl Shell {
                         break;
                     }
                 }
-                Err(ReadlineError::Interrupted) => {}
+                // Of a Ctrl-C that stopped a query, the editor hears when it reads again.
+                Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(error).context("cannot read from the terminal"),
             }
@@ -133,7 +142,9 @@ impl Shell {
         match command.trim_end_matches(';') {
             "\\q" | "quit" | "exit" => return Ok(false),
             "\\?" | "\\h" | "help" => output::line(HELP)?,
-            "\\d" if argument.is_empty() => output::line(relations(&self.archive))?,
+            "\\d" if argument.is_empty() => output::line(relations(&self.archive, None))?,
+            "\\dt" => output::line(relations(&self.archive, Some(false)))?,
+            "\\dv" => output::line(relations(&self.archive, Some(true)))?,
             "\\d" => match columns(&self.archive, argument) {
                 Some(table) => output::line(table)?,
                 None => complain(&unknown(&self.archive, argument)),
@@ -146,10 +157,28 @@ impl Shell {
                     "rows are lines"
                 })?;
             }
+            "\\timing" => {
+                self.look.is_timed = !self.look.is_timed;
+                output::line(if self.look.is_timed {
+                    "time is told"
+                } else {
+                    "time is not told"
+                })?;
+            }
+            "\\pager" => {
+                self.look.is_paged = !self.look.is_paged;
+                output::line(if self.look.is_paged {
+                    "long answers go through a pager"
+                } else {
+                    "answers go to the terminal"
+                })?;
+            }
+            "\\o" if argument.is_empty() => complain("name a file: \\o answer.parquet"),
+            "\\o" => self.next_file = Some(PathBuf::from(argument)),
             "\\f" => match Format::from_str(argument, true) {
                 Ok(format) if !format.is_binary() => self.look.format = format,
                 Ok(_) => complain(
-                    "a terminal cannot show this format; use `throughline sql QUERY --format … > FILE`",
+                    "a terminal cannot show this format; write the next answer to a file with \\o FILE",
                 ),
                 Err(_) => complain("formats are table, csv, json and ndjson"),
             },
@@ -169,10 +198,25 @@ impl Shell {
 
     /// Runs one query; false when it failed or was stopped, so that what follows it does not run.
     fn query(&mut self, statement: &str) -> anyhow::Result<bool> {
+        if let Some(about_fresh) = FreshStatement::parse(statement) {
+            let told = obey(about_fresh, &mut self.archive);
+            match &told {
+                Ok(told) => output::line(told)?,
+                Err(error) => complain(&error.to_string()),
+            }
+            return Ok(told.is_ok());
+        }
         let stop = CancellationToken::new();
-        let (archive, look, interrupts) = (&self.archive, self.look, &mut self.interrupts);
+        let mut look = self.look.clone();
+        if let Some(file) = self.next_file.take() {
+            look.format = format_of(&file);
+            look.file = Some(file);
+        }
+        let (archive, interrupts) = (&self.archive, &mut self.interrupts);
         let outcome = self.runtime.block_on(async {
-            let mut answered = std::pin::pin!(answer(archive, statement, look, &stop));
+            // A Ctrl-C that was meant for a pager is none for this query.
+            while interrupts.recv().now_or_never().is_some() {}
+            let mut answered = std::pin::pin!(answer(archive, statement, &look, &stop));
             loop {
                 tokio::select! {
                     outcome = &mut answered => break outcome,
@@ -213,9 +257,29 @@ fn complain(what: &str) {
     eprintln!("error: {what}");
 }
 
-fn relations(archive: &Archive) -> Table {
+/// How an answer is written to a file of this name.
+fn format_of(file: &Path) -> Format {
+    let ending = file
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("csv") => Format::Csv,
+        Some("json") => Format::Json,
+        Some("ndjson" | "jsonl") => Format::Ndjson,
+        Some("arrow" | "arrows") => Format::Arrow,
+        Some("parquet") => Format::Parquet,
+        _ => Format::Table,
+    }
+}
+
+/// Tables and views, or only the ones or the others.
+fn relations(archive: &Archive, views: Option<bool>) -> Table {
     let mut table = Table::new(&["name", "kind", "a row is"]);
+    let wanted = |is_view: bool| views.is_none_or(|views| views == is_view);
     for relation in archive.relations() {
+        if !wanted(relation.is_view) {
+            continue;
+        }
         let kind = if relation.is_view { "view" } else { "table" };
         table.row([
             relation.name.to_owned(),
@@ -305,7 +369,7 @@ mod tests {
     #[test]
     fn the_catalogue_can_be_looked_up_without_an_archive() {
         let archive = Archive::open("/nowhere/at/all", query::Config::default()).unwrap();
-        let list = relations(&archive).to_string();
+        let list = relations(&archive, None).to_string();
         for name in ["events", "workflows", "waterfall"] {
             assert!(list.contains(name), "{list}");
         }

@@ -10,7 +10,10 @@ use crate::{Table, retain};
 const STEPS_MAX: usize = 200;
 
 fn filled() -> World {
-    let world = World::new();
+    fill(World::new())
+}
+
+fn fill(world: World) -> World {
     for number in 0..3 {
         world.publish(0, 0, &[number, 10 + number]);
         world.publish(1, 0, &[20 + number]);
@@ -20,11 +23,20 @@ fn filled() -> World {
 
 #[test]
 fn an_end_at_any_step_of_a_compaction_loses_and_doubles_nothing() {
+    end_in_compaction(World::new);
+}
+
+#[test]
+fn an_end_at_any_step_of_a_compaction_loses_and_doubles_nothing_in_s3() {
+    end_in_compaction(World::in_bucket);
+}
+
+fn end_in_compaction(new_world: fn() -> World) {
     let mut published_at = None;
     for steps in 0..STEPS_MAX {
-        let world = filled();
+        let world = fill(new_world());
         let before = world.rows();
-        let outcome = compact(&world.compactor_on(DyingDisk::after(steps)));
+        let outcome = compact(&world.compactor_on(DyingDisk::of(&world.place, steps)));
         assert_eq!(world.rows(), before, "after {steps} steps");
         let is_visible = !world.snapshot().compacted.is_empty();
         if is_visible {
@@ -55,14 +67,23 @@ fn an_end_at_any_step_of_a_compaction_loses_and_doubles_nothing() {
 
 #[test]
 fn an_end_at_any_step_of_a_deletion_loses_nothing_and_the_next_one_finishes() {
+    end_in_deletion(World::new);
+}
+
+#[test]
+fn an_end_at_any_step_of_a_deletion_loses_nothing_and_the_next_one_finishes_in_s3() {
+    end_in_deletion(World::in_bucket);
+}
+
+fn end_in_deletion(new_world: fn() -> World) {
     let mut deleted_at = None;
     for steps in 0..STEPS_MAX {
-        let world = filled();
+        let world = fill(new_world());
         world.compact();
         let before = world.rows();
         let raw_files = world.verify().tables[&Table::Events].raw_files;
         let outcome = world
-            .compactor_on(DyingDisk::after(steps))
+            .compactor_on(DyingDisk::of(&world.place, steps))
             .delete_inputs(Table::Events, i64::MAX);
         assert_eq!(world.rows(), before, "after {steps} steps");
         let left = world.verify();
@@ -93,24 +114,35 @@ fn an_end_at_any_step_of_a_deletion_loses_nothing_and_the_next_one_finishes() {
 
 #[test]
 fn an_end_at_any_step_of_retention_leaves_what_the_next_one_deletes() {
+    end_in_retention(World::new);
+}
+
+#[test]
+fn an_end_at_any_step_of_retention_leaves_what_the_next_one_deletes_in_s3() {
+    end_in_retention(World::in_bucket);
+}
+
+fn end_in_retention(new_world: fn() -> World) {
     for compacted in [false, true] {
         let mut finished = false;
         for steps in 0..STEPS_MAX {
-            let world = filled();
+            let world = fill(new_world());
             // The next day.
             world.publish(0, 30, &[50]);
             world.publish(1, 30, &[51]);
             if compacted {
                 world.compact_all();
             }
-            let plan = retain::plan(world.root(), Table::Events, "2026-04-02").unwrap();
-            let dying =
-                crate::publish::Publisher::new(world.root(), Box::new(DyingDisk::after(steps)));
+            let plan = retain::plan(&world.place, Table::Events, "2026-04-02").unwrap();
+            let dying = crate::publish::Publisher::new(
+                &world.place,
+                Box::new(DyingDisk::of(&world.place, steps)),
+            );
             let outcome = retain::apply_with(&dying, &plan);
             world.check();
-            let plan = retain::plan(world.root(), Table::Events, "2026-04-02").unwrap();
+            let plan = retain::plan(&world.place, Table::Events, "2026-04-02").unwrap();
             assert!(outcome.is_err() || plan.files() == 0);
-            retain::apply(world.root(), &plan).unwrap();
+            retain::apply(&world.place, &plan).unwrap();
             world.check();
             let rows = world.rows();
             assert!(

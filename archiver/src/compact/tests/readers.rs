@@ -103,7 +103,7 @@ proptest! {
         // Each reader begins after the one before it has ended.
         while between.len() > 0 {
             let promised = stage.published.clone();
-            let seen = look(&root, Table::Events, &mut |_| {
+            let seen = look(&root.as_path().into(), Table::Events, &mut |_| {
                 for step in between.next().unwrap_or_default() {
                     stage.take(step);
                 }

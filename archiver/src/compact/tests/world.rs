@@ -11,11 +11,11 @@ use crate::compact::file::FileRows;
 use crate::compact::{Compacted, Compactor, Outcome, When};
 use crate::disk::Disk;
 use crate::publish::Publisher;
-use crate::samples::{MORNING_MS, event};
+use crate::samples::{MORNING_MS, bucket_root, event};
 use crate::snapshot::{Snapshot, snapshot};
 use crate::testing::{Record, append};
 use crate::verify::{Report, verify};
-use crate::{Compaction, Table};
+use crate::{Compaction, Root, Table};
 
 pub const HOUR_MS: i64 = 3_600_000;
 
@@ -31,15 +31,18 @@ pub struct Row {
 }
 
 pub struct World {
-    pub root: tempfile::TempDir,
+    dir: tempfile::TempDir,
+    pub place: Root,
     pub config: Compaction,
 }
 
 impl World {
     /// An empty archive; a compaction takes all that there is.
     pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
         Self {
-            root: tempfile::tempdir().unwrap(),
+            place: Root::from(dir.path()),
+            dir,
             config: Compaction {
                 inputs_kept_ms: 0,
                 ..Compaction::default()
@@ -47,23 +50,31 @@ impl World {
         }
     }
 
+    /// The same in a bucket.
+    pub fn in_bucket() -> Self {
+        let mut world = Self::new();
+        world.place = bucket_root(world.dir.path());
+        world
+    }
+
+    /// The folder of the archive.
     pub fn root(&self) -> &Path {
-        self.root.path()
+        self.place.folder().unwrap()
     }
 
     /// Archives these events as the next file of a partition, published in the hour after the morning.
     pub fn publish(&self, partition: i32, hour: i64, numbers: &[i64]) -> PathBuf {
         let records: Vec<Record> = numbers.iter().map(|number| record(*number, hour)).collect();
-        append(self.root(), Table::Events, partition, &records).unwrap()
+        append(&self.place, Table::Events, partition, &records).unwrap()
     }
 
     pub fn compactor(&self) -> Compactor {
-        Compactor::open(self.root(), &self.config).unwrap()
+        Compactor::open(&self.place, &self.config).unwrap()
     }
 
     /// A compactor on another disk.
     pub fn compactor_on(&self, disk: impl Disk + 'static) -> Compactor {
-        let publisher = Publisher::new(self.root(), Box::new(disk));
+        let publisher = Publisher::new(&self.place, Box::new(disk));
         Compactor::new(publisher, &self.config)
     }
 
@@ -89,7 +100,7 @@ impl World {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        snapshot(self.root(), Table::Events).unwrap()
+        snapshot(&self.place, Table::Events).unwrap()
     }
 
     /// The rows that a reader sees, sorted by place.
@@ -98,7 +109,7 @@ impl World {
     }
 
     pub fn verify(&self) -> Report {
-        verify(self.root(), &mut |_| Ok(())).unwrap()
+        verify(&self.place, &mut |_| Ok(())).unwrap()
     }
 
     pub fn check(&self) {
@@ -121,7 +132,9 @@ pub fn record(number: i64, hour: i64) -> Record {
 
 /// The rows of a snapshot, sorted by place.
 pub fn rows_of(snapshot: &Snapshot) -> Vec<Row> {
-    let mut rows: Vec<Row> = snapshot.paths().flat_map(rows_in).collect();
+    let compacted = snapshot.compacted.iter().map(|file| file.open().unwrap());
+    let raw = snapshot.raw.iter().map(|file| file.open().unwrap());
+    let mut rows: Vec<Row> = compacted.chain(raw).flat_map(rows_in_file).collect();
     rows.sort();
     rows
 }

@@ -10,7 +10,8 @@
 //! on or is used after all.
 //! Running score: up to .3 with the silence, then that of the finding.
 //! Example: two helpers are sent out, the report is closed with what the first one found, the second is never heard again.
-//! Order: what arrives late retracts what was told; at the end the same branches are open.
+//! Order: who acted after whom is told by the time of the events, so what arrives late retracts what was told, and any order
+//! of arrival that keeps each actor's own ends with the same branches abandoned, where causes are declared.
 //! Bound: 64 branches.
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use schemas::event::{ActorKind, HandoffPhase, Payload, ToolStatus};
 use crate::config::us;
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
-use crate::notes::is_after;
+use crate::lists;
 use crate::signal::{Scores, Seen, Signal, View};
 
 const ABANDONED: &str = "abandoned_branch";
@@ -47,9 +48,6 @@ impl Default for Settings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AbandonedBranch {
     branches: Vec<Branch>,
-    /// The newest event of an agent.
-    newest: u32,
-    newest_by: u16,
 }
 
 /// The work of one agent since it was given it.
@@ -112,8 +110,6 @@ impl Signal for AbandonedBranch {
             return;
         }
         self.go_on(seen, view, out);
-        self.newest = seen.number;
-        self.newest_by = actor;
         if self.branches.iter().any(|branch| branch.waited) {
             self.tell(view, out, |branch| branch.waited);
         }
@@ -135,7 +131,7 @@ impl Signal for AbandonedBranch {
         let strongest = self
             .branches
             .iter()
-            .filter(|branch| branch.hangs() && self.went_on_without(branch))
+            .filter(|branch| branch.hangs() && went_on_without(branch, view))
             .map(|branch| {
                 if branch.told {
                     return score(severity(branch, view));
@@ -156,10 +152,6 @@ impl Signal for AbandonedBranch {
 }
 
 impl AbandonedBranch {
-    fn went_on_without(&self, branch: &Branch) -> bool {
-        self.newest_by != branch.actor && is_after(self.newest, branch.leaf)
-    }
-
     /// The event's causes by other actors are used.
     fn use_causes(&mut self, seen: &Seen<'_>, view: &View<'_>, out: &mut Reporter<'_>) {
         for cause in seen.causes {
@@ -263,20 +255,23 @@ impl AbandonedBranch {
         if self.branches.len() >= BRANCHES_MAX {
             self.branches.remove(0);
         }
-        self.branches.push(Branch {
-            actor,
-            given: seen.number,
-            how,
-            task,
-            leaf: seen.number,
-            leaf_event: seen.event.event_id.into(),
-            at: seen.event.occurred_at,
-            until: until(view),
-            end: End::Open,
-            superseded: false,
-            waited: false,
-            told: false,
-        });
+        lists::add(
+            &mut self.branches,
+            Branch {
+                actor,
+                given: seen.number,
+                how,
+                task,
+                leaf: seen.number,
+                leaf_event: seen.event.event_id.into(),
+                at: seen.event.occurred_at,
+                until: until(view),
+                end: End::Open,
+                superseded: false,
+                waited: false,
+                told: false,
+            },
+        );
     }
 
     /// The agent's newest branch goes on with this event.
@@ -293,7 +288,7 @@ impl AbandonedBranch {
         take_back(branch, seen, view, out, "went on after all");
         branch.leaf = seen.number;
         if *branch.leaf_event != *seen.event.event_id {
-            branch.leaf_event = seen.event.event_id.into();
+            lists::replace(&mut branch.leaf_event, seen.event.event_id);
         }
         branch.at = seen.event.occurred_at;
         branch.until = until(view);
@@ -318,10 +313,8 @@ impl AbandonedBranch {
     }
 
     fn tell(&mut self, view: &View<'_>, out: &mut Reporter<'_>, due: impl Fn(&Branch) -> bool) {
-        let (newest, newest_by) = (self.newest, self.newest_by);
         for branch in &mut self.branches {
-            let went_on = newest_by != branch.actor && is_after(newest, branch.leaf);
-            if branch.told || !branch.hangs() || !went_on || !due(branch) {
+            if branch.told || !branch.hangs() || !due(branch) || !went_on_without(branch, view) {
                 continue;
             }
             branch.told = true;
@@ -357,6 +350,19 @@ impl AbandonedBranch {
             });
         }
     }
+}
+
+/// Whether another agent has acted later than the branch's last event, by the time of the events and not by their
+/// arrival, and that event does not follow from it: then the other's clock is ahead.
+fn went_on_without(branch: &Branch, view: &View<'_>) -> bool {
+    let leaf = view.notes.get(branch.leaf);
+    (0_u16..).zip(&view.facts.actors).any(|(actor, other)| {
+        let acted_later = actor != branch.actor
+            && other.kind == ActorKind::Agent
+            && other.events > 0
+            && other.last_at > branch.at;
+        acted_later && leaf.is_none_or(|leaf| !view.notes.follows(leaf, actor, other.last_note))
+    })
 }
 
 fn until(view: &View<'_>) -> i64 {

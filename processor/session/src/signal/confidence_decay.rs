@@ -22,6 +22,7 @@ use schemas::event::{Claim, Confidence, Decision, HandoffPhase, Payload};
 use crate::facts::{Limit, claim_key, cut};
 use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::flag;
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -146,7 +147,7 @@ impl ConfidenceDecay {
         if let Some((_, known)) = self.tasks.iter_mut().find(|(known, _)| *known == task) {
             *known = asked;
         } else if self.tasks.len() < TASKS_MAX {
-            self.tasks.push((task, asked));
+            lists::add(&mut self.tasks, (task, asked));
         } else {
             out.truncated.reach(Limit::SignalState);
         }
@@ -167,11 +168,14 @@ impl ConfidenceDecay {
         let at = match self.claims.iter().position(|series| series.key == key) {
             Some(at) => at,
             None if self.claims.len() < CLAIMS_MAX => {
-                self.claims.push(Series {
-                    key,
-                    hypothesis_id: claim.hypothesis_id.map(Into::into),
-                    reports: Vec::new(),
-                });
+                lists::add(
+                    &mut self.claims,
+                    Series {
+                        key,
+                        hypothesis_id: claim.hypothesis_id.map(Into::into),
+                        reports: Vec::new(),
+                    },
+                );
                 self.claims.len() - 1
             }
             None => {
@@ -194,13 +198,16 @@ impl ConfidenceDecay {
             // The first stays: where the series began is half of what it says.
             reports.remove(1);
         }
-        reports.push(Report {
-            event: seen.event.event_id.into(),
-            note: seen.number,
-            actor: seen.note.actor,
-            level,
-            weakest,
-        });
+        lists::add(
+            reports,
+            Report {
+                event: seen.event.event_id.into(),
+                note: seen.number,
+                actor: seen.note.actor,
+                level,
+                weakest,
+            },
+        );
     }
 
     /// What is asked of a decision, and whether its own event asks for it.
@@ -313,12 +320,15 @@ impl ConfidenceDecay {
                 out.truncated.reach(Limit::SignalState);
                 self.decided.remove(0);
             }
-            self.decided.push(Decided {
-                event: seen.event.event_id.into(),
-                actor: seen.note.actor,
-                mark,
-                sentence: sentence.as_str().into(),
-            });
+            lists::add(
+                &mut self.decided,
+                Decided {
+                    event: seen.event.event_id.into(),
+                    actor: seen.note.actor,
+                    mark,
+                    sentence: sentence.as_str().into(),
+                },
+            );
         }
         out.report(Finding {
             signal: DECAY,

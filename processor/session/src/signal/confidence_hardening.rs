@@ -22,6 +22,7 @@ use schemas::event::{Claim, ClaimKind, Confidence, Effect, HandoffPhase, Payload
 use crate::facts::{claim_key, cut};
 use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::{Seen, Signal, View};
 use crate::words;
 
@@ -157,18 +158,21 @@ impl ConfidenceHardening {
                 self.watches.remove(0);
             }
             let (confidence, from_text) = level_of(claim, seen);
-            self.watches.push(Watch {
-                key,
-                handoff: id,
-                handoff_event: seen.event.event_id.into(),
-                from: known.from,
-                to: known.to,
-                since: seen.number,
-                kind: claim.kind,
-                probability: claim.probability,
-                confidence,
-                from_text,
-            });
+            lists::add(
+                &mut self.watches,
+                Watch {
+                    key,
+                    handoff: id,
+                    handoff_event: seen.event.event_id.into(),
+                    from: known.from,
+                    to: known.to,
+                    since: seen.number,
+                    kind: claim.kind,
+                    probability: claim.probability,
+                    confidence,
+                    from_text,
+                },
+            );
         }
         if handoff.claims.is_empty()
             && let Some(confidence) = words::confidence(handoff.reason)
@@ -178,23 +182,26 @@ impl ConfidenceHardening {
             if self.reasons.len() >= REASONS_MAX {
                 self.reasons.remove(0);
             }
-            self.reasons.push(Reason {
-                words,
-                statement: cut(handoff.reason, view.config.limits.text_chars_max),
-                watch: Watch {
-                    key: 0,
-                    handoff: id,
-                    handoff_event: seen.event.event_id.into(),
-                    from: known.from,
-                    to: known.to,
-                    since: seen.number,
-                    kind: ClaimKind::Hypothesis,
-                    probability: None,
-                    confidence: Some(confidence),
-                    from_text: true,
+            lists::add(
+                &mut self.reasons,
+                Reason {
+                    words,
+                    statement: cut(handoff.reason, view.config.limits.text_chars_max),
+                    watch: Watch {
+                        key: 0,
+                        handoff: id,
+                        handoff_event: seen.event.event_id.into(),
+                        from: known.from,
+                        to: known.to,
+                        since: seen.number,
+                        kind: ClaimKind::Hypothesis,
+                        probability: None,
+                        confidence: Some(confidence),
+                        from_text: true,
+                    },
+                    events_left: REASON_EVENTS,
                 },
-                events_left: REASON_EVENTS,
-            });
+            );
         }
     }
 
@@ -324,15 +331,18 @@ impl ConfidenceHardening {
                 self.hardened.remove(0);
             }
             let (change, from, to) = (change.into(), watch.from, watch.to);
-            self.hardened.push(Hardened {
-                subject,
-                statement,
-                change,
-                from,
-                to,
-                mark,
-                from_text,
-            });
+            lists::add(
+                &mut self.hardened,
+                Hardened {
+                    subject,
+                    statement,
+                    change,
+                    from,
+                    to,
+                    mark,
+                    from_text,
+                },
+            );
         }
     }
 

@@ -4,7 +4,8 @@
 //! left for one at least as sure; H = what the handoff holds (claims, constraints, open questions; its reason counts
 //! where it has most of the words); R = what the receiver's first Task after the acceptance holds (its intent counts
 //! likewise). transmit = |H∩S| / |S|, uptake = |R∩H| / |H|, fidelity = transmit × uptake, and `levels_kept` = the share
-//! of common claims whose level stayed. Null, not 1, where S is empty: then there is no finding.
+//! of common claims whose level stayed. Null, not 1, where S is empty: then there is no finding but `capability_gap`,
+//! which is about what the receiver did and needs nothing to compare.
 //! Kinds: `data_gap` (an item is missing), `signal_corruption` (the sender hands a claim over at another level than it
 //! held, without new evidence; what the receiver makes of the level is signal 9), `referential_drift` (the receiver has
 //! the same words under another id, or other words under the same id), `capability_gap` (the receiver rejects, fails,
@@ -24,6 +25,7 @@ use schemas::event::{
 use crate::facts::{Facts, Limit, claim_key, cut};
 use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::skipped::has_most_words;
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -202,7 +204,7 @@ impl HandoffFidelity {
         };
         match at {
             Some(at) => self.plans[at] = plan,
-            None if self.plans.len() < PLANS_MAX => self.plans.push(plan),
+            None if self.plans.len() < PLANS_MAX => lists::add(&mut self.plans, plan),
             None => out.truncated.reach(Limit::SignalState),
         }
     }
@@ -292,20 +294,23 @@ impl HandoffFidelity {
                 held.retain(|item| item.key != fingerprint::id(refined));
             }
         }
-        self.transfers.push(Transfer {
-            key,
-            id: handoff.handoff_id.into(),
-            from,
-            to,
-            event: seen.event.event_id.into(),
-            plan_event: plan.map(|plan| plan.event.clone()),
-            accepted: false,
-            may_return: handoff.mode == HandoffMode::ReturnToCaller,
-            held,
-            handed: handed(handoff),
-            reason: cut(handoff.reason, 2 * WORDS_MAX),
-            corrupted,
-        });
+        lists::add(
+            &mut self.transfers,
+            Transfer {
+                key,
+                id: handoff.handoff_id.into(),
+                from,
+                to,
+                event: seen.event.event_id.into(),
+                plan_event: plan.map(|plan| plan.event.clone()),
+                accepted: false,
+                may_return: handoff.mode == HandoffMode::ReturnToCaller,
+                held,
+                handed: handed(handoff),
+                reason: cut(handoff.reason, 2 * WORDS_MAX),
+                corrupted,
+            },
+        );
     }
 
     /// The receiver's first Task after the acceptance shows what it took up.
@@ -359,7 +364,7 @@ impl HandoffFidelity {
                 if self.measured.len() >= MEASURED_MAX {
                     self.measured.remove(0);
                 }
-                self.measured.push(measured);
+                lists::add(&mut self.measured, measured);
             }
         }
     }

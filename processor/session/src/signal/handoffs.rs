@@ -2,7 +2,8 @@
 //!
 //! Depth is the longest causal chain of accepted handoffs, so parallel hand-outs of one agent do not add up.
 //! `handoff_dropped` opens when an offer was not accepted, rejected or expired within `accept_ms`, and is
-//! retracted when the acceptance arrives late.
+//! retracted when the acceptance arrives late. Where half of the handoffs or more were read from a change of speaker (the
+//! attribute `implicit`), `handoffs` is information (`inferred`): a group chat changes its speaker at every turn.
 //! Example: an offer to the database team's queue stands for 15 minutes and nobody takes it: `handoff_dropped`.
 //! Order: follows from causes alone; any order of arrival that keeps each actor's own ends in the same findings.
 //! Bound: the offers in `handoffs_max` of the session's limits.
@@ -46,6 +47,8 @@ impl Default for Settings {
 pub struct Handoffs {
     /// Stream time at which the earliest open offer runs out.
     earliest: Option<i64>,
+    /// Accepted handoffs that nobody declared: they were read from a change of speaker.
+    implicit: u32,
 }
 
 impl Signal for Handoffs {
@@ -69,6 +72,10 @@ impl Signal for Handoffs {
                 },
             );
         }
+        let attribute = seen.event.attributes.get("implicit");
+        if handoff.phase == HandoffPhase::Accepted && attribute.is_some_and(|is| *is == "true") {
+            self.implicit += 1;
+        }
         let (count, depth) = (view.facts.handoffs_accepted, view.facts.handoff_depth_max);
         let thresholds = &view.settings.handoffs;
         let many = count > thresholds.accepted_max;
@@ -86,6 +93,10 @@ impl Signal for Handoffs {
         if deep {
             kinds.push("depth");
         }
+        let inferred = self.implicit.saturating_mul(2) >= count;
+        if inferred {
+            kinds.push("inferred");
+        }
         let newest = view
             .facts
             .handoffs
@@ -95,7 +106,11 @@ impl Signal for Handoffs {
         out.report(Finding {
             signal: HANDOFFS,
             subject: "workflow".into(),
-            severity: Some(Severity::Warning),
+            severity: Some(if inferred {
+                Severity::Info
+            } else {
+                Severity::Warning
+            }),
             score: (f64::from(count) / f64::from(2 * thresholds.accepted_max.max(1)))
                 .clamp(0.5, 1.0),
             kinds,

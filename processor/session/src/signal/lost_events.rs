@@ -14,6 +14,7 @@ use schemas::anomaly::{AnomalyStatus, Severity};
 use crate::config::us;
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::{Seen, Signal, View};
 
 const LOST: &str = "lost_events";
@@ -120,7 +121,7 @@ impl LostEvents {
         for cause in seen.missing {
             self.missing_total += 1;
             if self.missing.len() < MISSING_MAX {
-                self.missing.push(fingerprint::id(cause));
+                lists::add(&mut self.missing, fingerprint::id(cause));
             }
             out.report(Finding {
                 signal: LOST,
@@ -150,15 +151,18 @@ impl LostEvents {
             .iter_mut()
             .find(|sequence| sequence.actor == actor)
         else {
-            self.actors.push(Sequence {
-                actor,
-                first: number,
-                next: number.saturating_add(1),
-                gaps: Vec::new(),
-                gaps_full: false,
-                lost: 0,
-                twice: 0,
-            });
+            lists::add(
+                &mut self.actors,
+                Sequence {
+                    actor,
+                    first: number,
+                    next: number.saturating_add(1),
+                    gaps: Vec::new(),
+                    gaps_full: false,
+                    lost: 0,
+                    twice: 0,
+                },
+            );
             return;
         };
         // What lies between the numbers known so far and this one is missing; an earlier one than the first that came
@@ -238,7 +242,7 @@ impl Sequence {
     /// Remembers a gap. Beyond the bound it is not known any more which numbers have come.
     fn open(&mut self, gap: Gap) {
         if self.gaps.len() < GAPS_MAX {
-            self.gaps.push(gap);
+            lists::add(&mut self.gaps, gap);
         } else {
             self.gaps_full = true;
         }

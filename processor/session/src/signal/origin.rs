@@ -23,6 +23,7 @@ use schemas::event::{ActorKind, Declaration, Effect, Payload, TaskState, ToolSta
 
 use crate::finding::{Ending, Finding, Findings, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::NONE;
 use crate::signal::{Scores, Seen, Signal, View};
 use crate::words;
@@ -235,7 +236,7 @@ impl Origin {
             && turn.call.is_none()
         {
             turn.call = Some((seen.number, seen.event.event_id.into()));
-            self.turns.push((**turn).clone());
+            lists::add(&mut self.turns, (**turn).clone());
             // Who answers an instruction acts as much as who calls a tool.
             self.said = self
                 .said
@@ -287,13 +288,16 @@ impl Origin {
             false => known.texts > 1 || known.instructs,
         };
         if known.said.len() < SAID_MAX && acts {
-            known.said.push(Turn {
-                actor,
-                number: seen.number,
-                event: seen.event.event_id.into(),
-                call: None,
-                trouble: words::begins_with_error(said),
-            });
+            lists::add(
+                &mut known.said,
+                Turn {
+                    actor,
+                    number: seen.number,
+                    event: seen.event.event_id.into(),
+                    call: None,
+                    trouble: words::begins_with_error(said),
+                },
+            );
         }
     }
 

@@ -19,6 +19,7 @@ use schemas::event::{ActorKind, HandoffPhase, Payload, PayloadType};
 use crate::facts::Limit;
 use crate::finding::{Cost, Ending, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::flag;
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -98,11 +99,14 @@ impl Signal for PingPong {
                     self.flights.remove(0);
                     out.truncated.reach(Limit::Handoffs);
                 }
-                self.flights.push(Flight {
-                    task,
-                    first_at: seen.event.occurred_at,
-                    ..Flight::default()
-                });
+                lists::add(
+                    &mut self.flights,
+                    Flight {
+                        task,
+                        first_at: seen.event.occurred_at,
+                        ..Flight::default()
+                    },
+                );
                 self.flights.len() - 1
             }
         };
@@ -162,7 +166,7 @@ impl Flight {
         if self.events.len() >= PERIOD_MAX * ROUNDS_MIN {
             self.events.remove(0);
         }
-        self.events.push(event.into());
+        lists::add(&mut self.events, event.into());
     }
 
     fn hold(&mut self, holder: u16) {
@@ -170,7 +174,7 @@ impl Flight {
         if self.holders.len() >= PERIOD_MAX * ROUNDS_MIN {
             self.holders.remove(0);
         }
-        self.holders.push(holder);
+        lists::add(&mut self.holders, holder);
     }
 
     /// The shortest round that stands at the end of the holders often enough.

@@ -28,6 +28,7 @@ use schemas::event::{
 use crate::facts::Limit;
 use crate::finding::{Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::{NONE, flag};
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -341,7 +342,7 @@ impl Recovery {
             // Most calls are never decided on: that the oldest goes is no loss worth telling.
             self.proposed.remove(0);
         }
-        self.proposed.push(proposed);
+        lists::add(&mut self.proposed, proposed);
     }
 
     /// The result of a proposal that was approved: it was executed as it was proposed.

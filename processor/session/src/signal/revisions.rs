@@ -19,6 +19,7 @@ use schemas::event::{Claim, ClaimKind, HandoffPhase, Payload};
 use crate::facts::{Limit, claim_key, cut};
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::{Seen, Signal, View};
 
 const REVISIONS: &str = "revisions";
@@ -119,7 +120,7 @@ impl Signal for Revisions {
         if sequence.left.len() >= LEFT_MAX {
             sequence.left.remove(0);
         }
-        sequence.left.push(before);
+        lists::add(&mut sequence.left, before);
         self.counted.revised += u32::from(!reverted);
         self.counted.reverted += u32::from(reverted);
         if supported {
@@ -166,17 +167,20 @@ impl Revisions {
                 self.sequences.remove(at);
             }
         }
-        self.sequences.push(Sequence {
-            task,
-            first: seen.event.event_id.into(),
-            active: claim_key(claim),
-            actor: seen.note.actor,
-            note: seen.number,
-            left: Vec::new(),
-            unsupported: 0,
-            reverts: 0,
-            evidence: Vec::new(),
-        });
+        lists::add(
+            &mut self.sequences,
+            Sequence {
+                task,
+                first: seen.event.event_id.into(),
+                active: claim_key(claim),
+                actor: seen.note.actor,
+                note: seen.number,
+                left: Vec::new(),
+                unsupported: 0,
+                reverts: 0,
+                evidence: Vec::new(),
+            },
+        );
     }
 }
 
@@ -212,7 +216,7 @@ impl Sequence {
         if self.evidence.len() >= EVIDENCE_MAX {
             self.evidence.remove(0);
         }
-        self.evidence.push(seen.event.event_id.into());
+        lists::add(&mut self.evidence, seen.event.event_id.into());
         let least = view.settings.revisions.unsupported_min.max(1);
         if !reverted && self.unsupported < least {
             return;

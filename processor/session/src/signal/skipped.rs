@@ -21,6 +21,7 @@ use schemas::event::{ActorKind, Claim, ClaimKind, Confidence, Effect, HandoffPha
 use crate::facts::{Limit, cut};
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::signal::{Scores, Seen, Signal, View};
 
 const SKIPPED: &str = "skipped";
@@ -173,19 +174,22 @@ impl Skipped {
             out.truncated.reach(Limit::TableItems);
             return None;
         }
-        self.items.push(Item {
-            kind,
-            key,
-            what: cut(what, view.config.limits.text_chars_max),
-            event: seen.event.event_id.into(),
-            number: seen.number,
-            target: None,
-            causes: Vec::new(),
-            last_holder: holder,
-            taken_up: false,
-            told: false,
-            planned: false,
-        });
+        lists::add(
+            &mut self.items,
+            Item {
+                kind,
+                key,
+                what: cut(what, view.config.limits.text_chars_max),
+                event: seen.event.event_id.into(),
+                number: seen.number,
+                target: None,
+                causes: Vec::new(),
+                last_holder: holder,
+                taken_up: false,
+                told: false,
+                planned: false,
+            },
+        );
         self.items.last_mut()
     }
 

@@ -1,17 +1,24 @@
 //! Signal 6, `stagnation`: an actor is busy with a task and nothing comes of it, or it takes longer than it ever does.
 //!
 //! Per actor and task, at an event of the actor, never on silence alone. `no_progress`: `events_min` events in a row of
-//! this actor on this task while nobody in the workflow made progress (a new state of a task, a new result of a call
-//! that is no repeat, a claim settled with new evidence, a verdict of a person). Calls that still run do not count, for
-//! their results may be progress, and neither do new writes that went well. `long_sojourn`: the actor is with the task for longer than 95 of 100 stays of that
-//! actor with that kind of task (the declared attribute `task_type`, else the type of workflow), where at least
-//! `samples_min` stays are known. Information; warning from `warning_min` events on, or where both are so: long healthy
-//! runs pass the first, and one stay in twenty passes the second. Resolved by progress, or when the stay is over.
+//! this actor on this task without progress (a new state of a task, a new result of a call that is no repeat, a claim
+//! settled with new evidence, a verdict of a person), its own or such as its events follow from: who goes round in
+//! circles is not excused by others who get on. A verdict counts for everybody, since who has asked seldom declares the
+//! answer. Where events declare no causes, nobody can know what they build on, and any progress in the workflow counts.
+//! Calls that still run do not count, for their results may be progress, and neither do new writes that went well, nor
+//! waiting: a call made again whose result is new, or a tool in `pollers` of `repeated_work`; a status that is asked for in
+//! vain and stays the same looks like a loop, unless its tool is declared. `long_sojourn`: the actor is with the task for
+//! longer than 95 of 100 stays of that actor with that kind of task (the declared attribute `task_type`, else the type of
+//! workflow), where at least `samples_min` stays are known. Information; warning from `warning_min` events on, or where
+//! both are so: long healthy runs pass the first, and one stay in twenty passes the second. Resolved by progress, or when
+//! the stay is over.
 //! The time of each stay is split into service, tool, human, join and idle; the split stands in the finding.
 //! Example: researcher has 21 events on `find-cause` without progress, in 14 minutes, most of it service.
-//! Order: counted in the order of arrival. Each actor's own order kept, the stays are the same; the count moves by the
-//! events that another actor's progress overtook. The usual length is learnt from the stays that ended before in the
-//! same partition, in its order: another partition, or another order of workflows, has learnt otherwise.
+//! Order: each actor's own order kept, the stays are the same, and so is the count where causes are declared. Three things
+//! stay with the order of arrival: on which side of a person's verdict an event falls that does not declare it; who of two
+//! actors that find the same at once has made the progress; and, where causes are not declared, which events another
+//! actor's progress overtook. The usual length is learnt from the stays that ended before in the same partition, in its
+//! order: another partition, or another order of workflows, has learnt otherwise.
 //! Bound: 64 stays of a workflow; 1,024 kinds of stay of a partition, 1,000 samples each.
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +30,8 @@ use crate::dwell::{Dwell, Spent, Stay};
 use crate::facts::Limit;
 use crate::finding::{Cost, Ending, Finding, Reporter};
 use crate::fingerprint;
-use crate::notes::flag;
+use crate::lists;
+use crate::notes::{NONE, flag, is_after, later};
 use crate::signal::{Scores, Seen, Signal, View};
 use crate::sojourns;
 
@@ -68,10 +76,14 @@ pub struct Stagnation {
 }
 
 /// What one stay has come to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Watch {
-    /// Progress of the workflow when the actor last acted.
+    /// Progress of the workflow when the actor last acted without declaring what on.
     progress: u32,
+    /// The latest progress that the actor has built on.
+    reached: u32,
+    /// Verdicts of people when the actor last acted.
+    verdicts: u32,
     /// Events of the actor since.
     stalled: u32,
     stalled_since: i64,
@@ -93,7 +105,7 @@ impl Signal for Stagnation {
             self.watches.remove(gone);
         }
         if place.began {
-            self.watches.push(Watch::default());
+            lists::add(&mut self.watches, Watch::default());
         }
         let stay = &self.dwell.stays()[place.at];
         let watch = &mut self.watches[place.at];
@@ -144,11 +156,43 @@ impl Stagnation {
     }
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            progress: 0,
+            reached: NONE,
+            verdicts: 0,
+            stalled: 0,
+            stalled_since: 0,
+            told: 0,
+            usual_ms: 0,
+            long_told: false,
+            evidence: Vec::new(),
+        }
+    }
+}
+
 impl Watch {
-    fn count(&mut self, seen: &Seen<'_>, view: &View<'_>) {
+    /// Whether there was progress that the actor could know of: its own, or such as the event follows from. Where the
+    /// event does not say what it follows from, any progress of the workflow counts. A verdict counts for everybody: who
+    /// has asked a person goes by the answer, and seldom says so.
+    fn has_moved(&mut self, seen: &Seen<'_>, view: &View<'_>) -> bool {
         let progress = view.facts.progress;
-        let moved = std::mem::replace(&mut self.progress, progress) != progress;
-        if moved || self.stalled == 0 {
+        let latest = seen.note.last_progress(seen.number);
+        let reached = is_after(latest, self.reached);
+        self.reached = later(self.reached, latest);
+        let verdicts = view.facts.human_decisions;
+        let decided = std::mem::replace(&mut self.verdicts, verdicts) != verdicts;
+        let undeclared = seen.event.caused_by.is_empty() && self.progress != progress;
+        let moved = reached || decided || undeclared;
+        if moved {
+            self.progress = progress;
+        }
+        moved
+    }
+
+    fn count(&mut self, seen: &Seen<'_>, view: &View<'_>) {
+        if self.has_moved(seen, view) || self.stalled == 0 {
             self.stalled = 0;
             self.told = 0;
             self.evidence.clear();
@@ -157,7 +201,7 @@ impl Watch {
         if seen.note.is(flag::PROGRESS) {
             return;
         }
-        if changes_the_world(seen, view) {
+        if changes_the_world(seen, view) || waits(seen, view) {
             // The call was counted when it was made.
             self.stalled = self.stalled.saturating_sub(1);
             return;
@@ -165,7 +209,7 @@ impl Watch {
         self.stalled += 1;
         let near = self.stalled + EVIDENCE_BEFORE > view.settings.stagnation.events_min;
         if near && self.evidence.len() < EVIDENCE_MAX {
-            self.evidence.push(seen.event.event_id.into());
+            lists::add(&mut self.evidence, seen.event.event_id.into());
         }
     }
 
@@ -188,7 +232,7 @@ impl Watch {
         self.long_told |= long;
         let (actor, task) = (view.actor(stay.actor), task_id(stay, seen, view));
         let on = task.map_or_else(String::new, |task| format!(" on {task}"));
-        let most = stay.most().as_str();
+        let most = stay.most();
         let lasted = words(stay.lasted_ms());
         let mut kinds = Vec::new();
         let mut sentence = if stalls {
@@ -209,7 +253,7 @@ impl Watch {
                 words(self.usual_ms)
             ));
         }
-        sentence.push_str(&format!("; most of its time went into {most}"));
+        sentence.push_str(&format!("; most of its time went into {}", most.in_words()));
         let mut details: std::collections::BTreeMap<String, String> = Spent::ALL
             .into_iter()
             .map(|spent| {
@@ -285,6 +329,16 @@ fn changes_the_world(seen: &Seen<'_>, view: &View<'_>) -> bool {
         .get(call.note)
         .is_some_and(|note| note.is(flag::ACTION));
     acts && !call.repeated && result.status == ToolStatus::Ok
+}
+
+/// The result of a call that was made before and now says what no call had said, or of a declared poller: somebody waits
+/// for something to come about. An equal result is no news: that is a loop.
+fn waits(seen: &Seen<'_>, view: &View<'_>) -> bool {
+    let (Payload::ToolResult(result), Some(call)) = (&seen.event.payload, seen.answered) else {
+        return false;
+    };
+    let mut pollers = view.settings.repeated_work.pollers.iter();
+    call.repeated && seen.note.is(flag::EVIDENCE) || pollers.any(|name| *name == result.tool)
 }
 
 /// Half at the threshold, rising from there.

@@ -19,6 +19,7 @@ use crate::config::us;
 use crate::facts::cut;
 use crate::finding::{Cost, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::flag;
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -118,13 +119,16 @@ impl SyncBottleneck {
             Some(known) => &mut self.actors[known],
             None if self.actors.len() >= ACTORS_MAX => return,
             None => {
-                self.actors.push(Course {
-                    actor,
-                    began_at: at,
-                    recent: Vec::new(),
-                    longest_us: 0,
-                    longest: Spent::Work,
-                });
+                lists::add(
+                    &mut self.actors,
+                    Course {
+                        actor,
+                        began_at: at,
+                        recent: Vec::new(),
+                        longest_us: 0,
+                        longest: Spent::Work,
+                    },
+                );
                 let last = self.actors.len() - 1;
                 &mut self.actors[last]
             }
@@ -152,11 +156,14 @@ impl SyncBottleneck {
         if course.recent.len() == RECENT_MAX {
             course.recent.remove(0);
         }
-        course.recent.push(Step {
-            number: seen.number,
-            at,
-            called_at: seen.answered.map(|call| call.at),
-        });
+        lists::add(
+            &mut course.recent,
+            Step {
+                number: seen.number,
+                at,
+                called_at: seen.answered.map(|call| call.at),
+            },
+        );
     }
 
     /// The branches that an event joins: last events of others, or results of its own calls.

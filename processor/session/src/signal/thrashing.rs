@@ -15,8 +15,10 @@
 //! plateau: 0.6 to 0.85 for what a step forward leaves (0.65: two rounds of a dialogue that get on again take it from
 //! critical to calm), 8 to 20 for the twelve and 1 to 1.5 for the 1.25 find about the same.
 //! Example: `the work of 2 agents churns: of its last steps 3 made a plan again, 2 asked the same in other words`.
-//! Order: one counter for all actors, in the order of arrival; another interleaving of the actors may move it by the steps
-//! forward that fall between. One actor's workflow ends the same in any order.
+//! Order: one counter for all actors, in the order of arrival. Promised is: any order that keeps each actor's own ends the
+//! same where one actor churns and the others neither churn nor get on meanwhile. Where others get on between its steps, their
+//! order moves the counter, and an episode near a threshold may be told at the next stage or end earlier. Sorting by the
+//! producers' clocks would hold back every event for it, and trust clocks that nobody has set.
 //! Bound: a counter, 20 bits of history twice, the newest 12 signs.
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ use schemas::anomaly::{AnomalyStatus, Severity};
 use schemas::event::{ActorKind, ErrorKind, Payload, ToolStatus};
 
 use crate::finding::{Cost, Ending, Finding, Reporter};
+use crate::lists;
 use crate::notes::{NONE, flag, is_after};
 use crate::recent::Echo;
 use crate::signal::{Scores, Seen, Signal, View};
@@ -362,14 +365,17 @@ impl Thrashing {
             usage.input_tokens.unwrap_or(0).saturating_add(output)
         });
         let own_cost = usage.and_then(|usage| usage.cost_usd).unwrap_or(0.0);
-        self.signs.push(Sign {
-            event: seen.event.event_id.into(),
-            points: points as f32,
-            kind,
-            actor: seen.answered.map_or(seen.note.actor, |call| call.actor),
-            tokens: own.saturating_add(seen.answered.map_or(0, |call| call.tokens)),
-            cost_usd: own_cost + seen.answered.map_or(0.0, |call| call.cost_usd),
-        });
+        lists::add(
+            &mut self.signs,
+            Sign {
+                event: seen.event.event_id.into(),
+                points: points as f32,
+                kind,
+                actor: seen.answered.map_or(seen.note.actor, |call| call.actor),
+                tokens: own.saturating_add(seen.answered.map_or(0, |call| call.tokens)),
+                cost_usd: own_cost + seen.answered.map_or(0.0, |call| call.cost_usd),
+            },
+        );
     }
 
     /// Whether there are two signs that are not of one kind, or one that no other signal tells.

@@ -18,6 +18,7 @@ use schemas::anomaly::{AnomalyStatus, Severity};
 use schemas::event::{Payload, ToolStatus};
 
 use crate::finding::{Cost, Ending, Finding, Reporter};
+use crate::lists;
 use crate::recent::{CompletedCall, FAILED};
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -105,10 +106,13 @@ impl Signal for ToolLoop {
         let at = match self.runs.iter().position(|run| run.actor == call.actor) {
             Some(at) => at,
             None => {
-                self.runs.push(Run {
-                    actor: call.actor,
-                    ..Run::default()
-                });
+                lists::add(
+                    &mut self.runs,
+                    Run {
+                        actor: call.actor,
+                        ..Run::default()
+                    },
+                );
                 self.runs.len() - 1
             }
         };

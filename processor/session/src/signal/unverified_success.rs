@@ -25,6 +25,7 @@ use schemas::event::{Effect, Payload, Task, ToolResult, ToolStatus};
 use crate::facts::{Action, cut};
 use crate::finding::{Ending, Finding, Reporter};
 use crate::fingerprint;
+use crate::lists;
 use crate::notes::{NONE, is_after, later};
 use crate::signal::{Scores, Seen, Signal, View};
 
@@ -174,7 +175,7 @@ impl UnverifiedSuccess {
         for check in &task.checks {
             let pair = (fingerprint::id(task.task_id), fingerprint::statement(check));
             if !self.named_checks.contains(&pair) && self.named_checks.len() < NAMED_CHECKS_MAX {
-                self.named_checks.push(pair);
+                lists::add(&mut self.named_checks, pair);
             }
         }
     }
@@ -191,11 +192,14 @@ impl UnverifiedSuccess {
             if self.pending.len() >= PENDING_MAX {
                 self.pending.remove(0);
             }
-            self.pending.push(Pending {
-                note: seen.number,
-                values,
-                looked: NONE,
-            });
+            lists::add(
+                &mut self.pending,
+                Pending {
+                    note: seen.number,
+                    values,
+                    looked: NONE,
+                },
+            );
             return;
         }
         for action in self.pending.iter().filter(|action| action.looked == NONE) {
@@ -255,14 +259,17 @@ impl UnverifiedSuccess {
                 if self.goals.len() >= GOALS_MAX {
                     self.goals.remove(0);
                 }
-                self.goals.push(Goal {
-                    id: id.into(),
-                    check: NONE,
-                    check_passed: false,
-                    check_event: "".into(),
-                    check_action: NONE,
-                    asserted: None,
-                });
+                lists::add(
+                    &mut self.goals,
+                    Goal {
+                        id: id.into(),
+                        check: NONE,
+                        check_passed: false,
+                        check_event: "".into(),
+                        check_action: NONE,
+                        asserted: None,
+                    },
+                );
                 self.goals.len() - 1
             }
         };

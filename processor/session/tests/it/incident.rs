@@ -99,14 +99,3 @@ fn told_properly_nothing_is_wrong() {
     assert_eq!(session.status.as_str(), "closed");
     assert_eq!(session.outcome.as_str(), "success");
 }
-
-#[test]
-fn the_story_of_the_incident() {
-    let mut run = incident();
-    run.later(60);
-    let session = run.session("incident-0247");
-    assert_eq!(session.outcome.as_str(), "contradicted");
-    let story = session.narrative.unwrap();
-    assert!(story.split_whitespace().count() < 400);
-    insta::assert_snapshot!(story);
-}

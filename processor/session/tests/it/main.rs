@@ -16,6 +16,7 @@ mod repeated_work;
 mod revisions;
 mod signals;
 mod stagnation;
+mod story;
 mod support;
 mod thrashing;
 mod tool_loop;

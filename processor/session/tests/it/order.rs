@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use schemas::Event;
+use session::config::Limits;
 use session::{Config, Input, Verdict};
 
 use crate::support::{Run, call, event, lines};
@@ -304,6 +305,39 @@ proptest! {
         let order = shuffled(&events, &picks);
         other.events(&order).event(&probe);
         prop_assert_eq!(end(&mut straight, workflow), end(&mut other, workflow));
+    }
+
+    /// A workflow that was put away as bytes goes on as if it had stayed, whenever it was put away.
+    #[test]
+    fn put_away_and_read_again_a_workflow_goes_on_as_if_it_had_stayed(
+        cuts in proptest::collection::vec(any::<bool>(), 64),
+    ) {
+        let mut events = lines(INCIDENT);
+        events.extend((0..20).flat_map(|n| {
+            let arguments = format!(r#"{{"q":{}}}"#, n / 4);
+            call(&format!("c{n}"), "a", n, "search", &arguments, "x")
+        }));
+        let mut stayed = Run::new();
+        let mut put_away = Run::with(Config {
+            limits: Limits { ready_max: 0, ..Limits::default() },
+            ..Config::default()
+        });
+        for (event, cut) in events.iter().zip(cuts) {
+            for run in [&mut stayed, &mut put_away] {
+                run.event(event);
+                if cut {
+                    run.commit(false);
+                }
+            }
+        }
+        prop_assert_eq!(put_away.shard.unpublished(), stayed.shard.unpublished());
+        for run in [&mut stayed, &mut put_away] {
+            run.commit(true).later(1200).commit(true).later(3600).commit(true);
+        }
+        prop_assert_eq!(&stayed.effects.anomalies, &put_away.effects.anomalies);
+        prop_assert_eq!(&stayed.sessions, &put_away.sessions);
+        prop_assert_eq!(&stayed.rows, &put_away.rows);
+        prop_assert_eq!(put_away.shard.unpublished(), 0);
     }
 
     /// Commits may fall anywhere: what is told is the same (S-1).

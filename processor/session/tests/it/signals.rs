@@ -193,6 +193,21 @@ fn more_than_twenty_accepted_handoffs_or_a_chain_deeper_than_five_is_too_much() 
 }
 
 #[test]
+fn handoffs_read_from_a_change_of_speaker_do_not_warn() {
+    let mut run = Run::new();
+    for n in 0..21 {
+        let mut events = handoff(n, "boss", &format!("w{n}"), &[]);
+        for one in &mut events {
+            one.attributes.insert("implicit".into(), "true".into());
+        }
+        run.events(&events);
+    }
+    let told = run.of("handoffs");
+    assert_eq!(told[0].severity, Severity::Info);
+    assert_eq!(told[0].kinds, ["count", "inferred"]);
+}
+
+#[test]
 fn a_handoff_that_nobody_takes_is_dropped_and_taken_late_it_is_retracted() {
     let mut run = Run::new();
     let [offer, accept] = handoff(1, "a", "b", &[]);

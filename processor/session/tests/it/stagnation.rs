@@ -3,6 +3,8 @@
 use schemas::Event;
 use schemas::anomaly::{AnomalyStatus, Severity};
 use session::Config;
+use session::config::SignalSettings;
+use session::signal::Settings;
 
 use crate::support::{Run, call, event};
 
@@ -112,6 +114,67 @@ fn many_calls_at_once_a_batch_of_writes_and_a_team_that_gets_on_are_quiet() {
         ));
     }
     assert!(team.of("stagnation").is_empty());
+}
+
+#[test]
+fn who_goes_round_in_circles_is_not_excused_by_others_who_get_on_unless_it_builds_on_them() {
+    let told = |lead_reads: bool| {
+        let mut run = Run::new();
+        for n in 0..10 {
+            let found = call(
+                &format!("c{n}"),
+                "worker",
+                n,
+                "query",
+                &format!(r#"{{"q":{n}}}"#),
+                &format!("r{n}"),
+            );
+            run.events(&found);
+            let mut lead = thought(&format!("lead{n}"), "lead", n);
+            lead.caused_by = match (lead_reads, n) {
+                (true, _) => vec![format!("c{n}-result")],
+                (false, 0) => vec![],
+                (false, _) => vec![format!("lead{}", n - 1)],
+            };
+            run.event(&lead);
+        }
+        run.of("stagnation")
+            .iter()
+            .map(|one| one.actors.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(false), [["lead".to_owned()]]);
+    assert!(told(true).is_empty());
+}
+
+#[test]
+fn waiting_for_something_to_come_about_is_no_stagnation() {
+    let statuses = |tool: &str, result: &dyn Fn(i64) -> String, config: Config| {
+        let mut run = Run::with(config);
+        for n in 0..15 {
+            run.events(&call(
+                &format!("c{n}"),
+                "a",
+                60 * n,
+                tool,
+                r#"{"job":7}"#,
+                &result(n),
+            ));
+        }
+        run.of("stagnation").len()
+    };
+    let moves = |n: i64| format!("{} % done", 7 * n);
+    assert_eq!(statuses("job.status", &moves, Config::default()), 0);
+    // A status that stays the same looks like a loop, until its tool is declared to wait.
+    let stays = |_: i64| "running".to_owned();
+    assert_eq!(statuses("job.status", &stays, Config::default()), 1);
+    let mut settings = Settings::default();
+    settings.repeated_work.pollers.push("job.status".into());
+    let config = Config {
+        signals: SignalSettings::for_all(settings),
+        ..Config::default()
+    };
+    assert_eq!(statuses("job.status", &stays, config), 0);
 }
 
 #[test]

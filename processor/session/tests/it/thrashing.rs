@@ -366,3 +366,33 @@ fn a_hundred_episodes_are_eight_anomalies_and_the_state_is_put_back_as_it_was() 
         run.shard.rows()
     );
 }
+
+#[test]
+fn between_the_steps_of_who_churns_others_may_do_what_neither_churns_nor_gets_on() {
+    // What is promised of the order of arrival: only steps forward of others, where they fall between, move the counter.
+    let churn: Vec<Event> = (0..6).flat_map(|n| search(n, "crab", "no crab")).collect();
+    let plans: Vec<Event> = (0..3)
+        .map(|n| plan(n, &format!("another plan {n}")))
+        .collect();
+    let others: Vec<Event> = (0..6)
+        .map(|n| {
+            let thought = r#"{"content":"hm"}"#;
+            event(&format!("t{n}"), "critic", n, "thought", thought, &[])
+        })
+        .collect();
+    let told = |order: &[&[Event]]| {
+        let mut run = Run::new();
+        for events in order {
+            run.events(*events);
+        }
+        let told = run.of("thrashing");
+        (told[0].severity, told[0].kinds.clone(), score(&run))
+    };
+    let one_after_the_other = told(&[&churn, &plans, &others]);
+    assert_eq!(one_after_the_other.0, Severity::Warning);
+    assert_eq!(told(&[&others, &churn, &plans]), one_after_the_other);
+    assert_eq!(
+        told(&[&churn[..5], &others[..3], &churn[5..], &others[3..], &plans]),
+        one_after_the_other
+    );
+}
