@@ -406,8 +406,6 @@ fn a_root_that_cannot_be_written_to_is_told_at_once() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Publisher::open(&file.join("archive"))
-        .map(drop)
-        .unwrap_err();
+    let error = Publisher::open(file.join("archive")).map(drop).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }

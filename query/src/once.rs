@@ -289,13 +289,7 @@ async fn find_copies(
         for partition in 0..keys.output_partitioning().partition_count() {
             let batches = keys.execute(partition, Arc::clone(&context))?;
             let reservation = Arc::clone(&reservation);
-            readers.spawn(collect(
-                batches,
-                places,
-                round..round + 1,
-                rounds,
-                reservation,
-            ));
+            readers.spawn(collect(batches, places, round, rounds, reservation));
         }
         let mut parts: Vec<Vec<Seen>> = (0..PARTS).map(|_| Vec::new()).collect();
         let mut collected = Vec::new();
@@ -339,7 +333,7 @@ async fn find_copies(
 async fn collect(
     mut batches: SendableRecordBatchStream,
     places: Places,
-    round: std::ops::Range<u64>,
+    round: u64,
     rounds: u64,
     reservation: Arc<MemoryReservation>,
 ) -> EngineResult<Vec<Vec<Seen>>> {
@@ -352,7 +346,7 @@ async fn collect(
         let offsets = batch.column(places.offset).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let hash = hashes[row];
-            if rounds > 1 && !round.contains(&(hash % rounds)) {
+            if hash % rounds != round {
                 continue;
             }
             parts[(hash >> 58) as usize].push(Seen {
