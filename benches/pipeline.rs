@@ -4,7 +4,7 @@
 //! `read_committed` consumption (the limit), the processor exactly-once, the archiver, publish to anomaly visible at
 //! 1,000 events/s, memory per open workflow, and the cost of decode, step and encode. CPU is that of this process, the
 //! client library's threads included; Kafka runs beside it on the same machine. `THROUGHLINE_BENCH_WORKFLOWS` (20000)
-//! changes the size.
+//! changes the size, `THROUGHLINE_BENCH_READY` how many open workflows a partition keeps ready.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::HashMap;
@@ -129,7 +129,7 @@ fn in_memory() {
     );
     let decoder = Decoder::default();
     let before = resident_bytes();
-    let mut shard = Shard::new(Arc::default());
+    let mut shard = Shard::new(Arc::new(session_config()));
     let mut effects = Effects::default();
     let (mut decode, mut step, mut commit_time, mut encode) = (0.0, 0.0, 0.0, 0.0);
     let (mut rows, mut row_bytes, mut sessions) = (0, 0, 0);
@@ -196,13 +196,12 @@ async fn create_topics(kafka: &KafkaClient) {
         .unwrap();
     let mut specs = topics::specs("main", topics::EVENT_PARTITIONS);
     for round in 1..=3 {
-        let mut changelog = specs
-            .iter()
-            .find(|spec| spec.name.ends_with("changelog"))
-            .unwrap()
-            .clone();
-        changelog.name = topics::changelog(&format!("bench-{round}"));
-        specs.push(changelog);
+        // the processor's own: changelogs, and what goes through to the patterns
+        let own = topics::specs(&format!("bench-{round}"), topics::EVENT_PARTITIONS);
+        specs.extend(
+            own.into_iter()
+                .filter(|spec| spec.name.starts_with("throughline.processor.")),
+        );
     }
     let new: Vec<NewTopic<'_>> = specs
         .iter()
@@ -277,6 +276,14 @@ fn raw_consume(kafka: &KafkaClient, expected: usize) -> f64 {
     rate
 }
 
+fn session_config() -> session::Config {
+    let mut config = session::Config::default();
+    if let Ok(ready) = std::env::var("THROUGHLINE_BENCH_READY") {
+        config.limits.ready_max = ready.parse().unwrap();
+    }
+    config
+}
+
 fn processor(kafka: &KafkaClient, group: &str, expected: usize, limit: f64) {
     let config = processor::Config {
         group: group.to_owned(),
@@ -289,7 +296,7 @@ fn processor(kafka: &KafkaClient, group: &str, expected: usize, limit: f64) {
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let summary = processor::run(
         config,
-        Arc::default(),
+        Arc::new(session_config()),
         kafka,
         options,
         CancellationToken::new(),
